@@ -1,0 +1,67 @@
+# `make` lists the targets. CI calls the same ones.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
+export DAGSTER_DISABLE_TELEMETRY := yes
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# uv where it is on PATH, plain pip otherwise; both take the exact versions and hashes of requirements.lock
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 …"'
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
+	else \
+	  $(PYTHON) -m venv .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+	fi
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready ## Make .venv with the exact versions of requirements.lock
+
+$(DAGSTER_HOME)/dagster.yaml:
+	@mkdir -p $(@D) && cp deploy/dagster.local.yaml $@
+
+.PHONY: demo
+demo: setup $(DAGSTER_HOME)/dagster.yaml ## Load the bundled sandbox (or your workspace) and show what came
+	@$(BIN)/dagster job execute -m mode_dagster.definitions -j mode_sync
+	@$(BIN)/mode-dagster loaded
+
+.PHONY: ui
+ui: setup $(DAGSTER_HOME)/dagster.yaml ## Start Dagster's UI on http://localhost:3000
+	@$(BIN)/dagster dev -m mode_dagster.definitions
+
+.PHONY: test
+test: setup ## Run the linters and the tests
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest -n 2
+
+.PHONY: lint
+lint: setup ## Check style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: fix
+fix: setup ## Mend what the linter can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: ## Renew requirements.lock (needs uv)
+	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --upgrade \
+	  --group dev -o requirements.lock pyproject.toml
+
+.PHONY: clean
+clean: ## Remove the environment, Dagster's home and the loaded data
+	@rm -rf .venv .dagster_home mode_analytics.duckdb mode_analytics.duckdb.wal

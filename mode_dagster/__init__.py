@@ -1,0 +1,1 @@
+"""Mode (mode.com) as Dagster assets in your own warehouse."""

@@ -1,0 +1,125 @@
+"""The `mode-dagster` command: try it, check a key, see what there is.
+
+Here: what a person types and reads.
+Not here: loading; that is `dagster`, or `python -m mode_dagster.extract`.
+"""
+
+import sys
+import threading
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mode_dagster.extract.endpoints import ENDPOINTS
+from mode_dagster.extract.errors import ModeError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mode-dagster")
+def main() -> None:
+    """Mode (mode.com) in your own warehouse."""
+
+
+@main.command()
+@click.option("--port", default=8300, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option("--reports", default=40, show_default=True, help="How many reports it has.")
+@click.option("--spaces", default=6, show_default=True, help="How many collections it has.")
+@click.option("--days", default=60, show_default=True, help="How many days of history it has.")
+@click.option("--seed", default=1, show_default=True, help="Another seed, another workspace.")
+@click.option("--requests", default=40, show_default=True, help="Requests allowed in a window, as Mode's limit.")
+@click.option("--seconds", default=10.0, show_default=True, help="Length of that window.")
+@click.option("--latency", default=0.0, show_default=True, help="Seconds that every answer takes.")
+@click.option("--flat", is_flag=True, help="Also answer the flat lists of listing = workspace.")
+def sandbox(
+    port: int,
+    reports: int,
+    spaces: int,
+    days: int,
+    seed: int,
+    requests: int,
+    seconds: float,
+    latency: float,
+    flat: bool,
+) -> None:
+    """Serve a made-up Mode workspace on this machine."""
+    from mode_dagster.sandbox import SandboxOptions, serve
+
+    options = SandboxOptions(
+        reports=reports,
+        spaces=spaces,
+        days=days,
+        seed=seed,
+        rate_limit_requests=requests,
+        rate_limit_seconds=seconds,
+        latency=latency,
+        flat=flat,
+    )
+    with serve(options, port=port) as served:
+        prefix = "export SOURCES__MODE_ANALYTICS_SOURCE__"
+        click.echo(f"{prefix}BASE_URL={served.base_url}")
+        click.echo(f"{prefix}WORKSPACE={served.workspace}")
+        click.echo(f"{prefix}USERNAME={served.username}")
+        click.echo(f"{prefix}PASSWORD={served.password}")
+        click.echo("Serving until Ctrl-C; the lines above let another shell read it.", err=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+
+
+@main.command()
+def endpoints() -> None:
+    """List every table and the request that fills it."""
+    table = Table("table", "request", "paged", "key", "of each", box=None)
+    for endpoint in ENDPOINTS:
+        route = endpoint.rest or endpoint.discovery
+        if route is None:
+            continue
+        base = "/batch" if route.batch else "/api"
+        table.add_row(endpoint.name, base + route.path, route.pager, ", ".join(endpoint.key), route.parent or "")
+    _console().print(table)
+
+
+@main.command()
+def check() -> None:
+    """Check the settings, the credentials and what this API key can read."""
+    from mode_dagster.extract.check import probe
+    from mode_dagster.settings import load_settings
+
+    try:
+        settings = load_settings()
+        results = list(probe(settings))
+    except ModeError as error:
+        raise click.ClickException(str(error)) from None
+    table = Table("what", "answer", "what to do", box=None)
+    for result in results:
+        table.add_row(result.what, result.answer, result.advice)
+    _console().print(table)
+    if not any(result.what.startswith("listing") and result.good for result in results):
+        sys.exit(1)
+
+
+@main.command()
+def loaded() -> None:
+    """Show what the last load of each table brought, from Dagster's own records (DAGSTER_HOME)."""
+    from mode_dagster.loaded import last_loads
+
+    loads = last_loads()
+    if not loads:
+        raise click.ClickException("Dagster has no record of a load: is DAGSTER_HOME the one that the job ran with?")
+    table = Table("table", "rows", "fetched", "requests", "seconds", "note", box=None)
+    for column in table.columns[1:5]:
+        column.justify = "right"
+    for load in loads:
+        numbers = [f"{number:,}" for number in (load.rows, load.fetched, load.requests)]
+        table.add_row(load.table, *numbers, f"{load.seconds:.1f}", load.note)
+    _console().print(table)
+    total = sum(load.requests for load in loads)
+    _console().print(f"{len(loads)} tables, {total:,} requests. DuckDB file: {loads[0].database}", soft_wrap=True)
+
+
+def _console() -> Console:
+    # wide enough where the output is no terminal, so that nothing is cut
+    console = Console()
+    return console if console.is_terminal else Console(width=160)

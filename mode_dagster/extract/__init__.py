@@ -1,0 +1,1 @@
+"""Mode's API to rows, with dlt and without Dagster."""

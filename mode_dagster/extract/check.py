@@ -1,0 +1,110 @@
+"""Which lists a key can read: one request each, nothing loaded.
+
+Here: the probing behind `mode-dagster check`.
+Not here: printing it (`cli`).
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mode_dagster.extract.client import ModeClient
+from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route
+from mode_dagster.extract.errors import ModeAuthError, ModeError, ModeUnavailable
+from mode_dagster.extract.rows import counters, read_rows
+from mode_dagster.extract.sync import reachable
+from mode_dagster.settings import Settings
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one question to Mode brought."""
+
+    what: str
+    answer: str
+    advice: str = ""
+    good: bool = True
+
+
+def probe(settings: Settings) -> Iterator[Probe]:
+    """Asks for the first page of every list that has no parent, and for each way of listing reports.
+
+    Raises:
+        ModeError: The credentials are wrong or Mode is out of reach; nothing else could be told then.
+    """
+    with ExitStack() as stack:
+        settings = stack.enter_context(reachable(settings, lambda: datetime.now(UTC)))
+        client = ModeClient(settings)
+        stack.callback(client.close)
+        verified = client.verify()
+        yield _credentials(settings, verified)
+        for listing in Listing:
+            yield _listing(client, settings, listing)
+        for endpoint in ENDPOINTS:
+            if endpoint.rest and endpoint.rest.parent is None and endpoint.name != "spaces":
+                yield _endpoint(client, settings, endpoint, endpoint.rest)
+        yield Probe(
+            "rate limit", f"{client.rate_limit_seen or 'no'} X-RateLimit-Limit seen", _rate_advice(settings, client)
+        )
+
+
+def _credentials(settings: Settings, verified: dict[str, Any]) -> Probe:
+    if not verified:
+        return Probe("credentials", "not checked: this server has no /api/verify")
+    scope = verified.get("api_key_scope") or "unknown scope"
+    advice = ""
+    if str(verified.get("workspace", "")).lower() != settings.workspace.lower():
+        advice = f"the key names the workspace {verified.get('workspace')!r}; is {settings.workspace!r} the same one?"
+    return Probe("credentials", f"accepted ({scope})", advice)
+
+
+def _listing(client: ModeClient, settings: Settings, listing: Listing) -> Probe:
+    name = "spaces" if listing is Listing.COLLECTIONS else "reports"
+    endpoint = next(endpoint for endpoint in ENDPOINTS if endpoint.name == name)
+    route = endpoint.route(listing)
+    if route is None:
+        raise RuntimeError(f"the catalogue has no {name} for listing {listing}")
+    found = _endpoint(client, settings, endpoint, route)
+    used = " (the one set)" if listing is settings.listing else ""
+    advice = found.advice if listing is settings.listing else ""
+    if found.good and found.answer.startswith("0 rows"):
+        advice = "the key sees none: give it access to the collections, or use an admin's or a workspace key"
+    return replace(found, what=f"listing {listing}{used}", answer=f"{name}: {found.answer}", advice=advice)
+
+
+def _endpoint(client: ModeClient, settings: Settings, endpoint: Endpoint, route: Route) -> Probe:
+    params = dict(route.params)
+    if route.pager is Pager.CURSOR:
+        now = datetime.now(UTC)
+        params |= {"start_timestamp": (now - timedelta(days=1)).isoformat(), "end_timestamp": now.isoformat()}
+    path = route.path.format(workspace=settings.workspace)
+    try:
+        body = client.get(path, f"list {endpoint.name}", params, batch=route.batch)
+        rows = read_rows(body, route, f"list {endpoint.name}")
+    except ModeUnavailable:
+        raise
+    except ModeError as error:
+        return Probe(endpoint.name, f"HTTP {error.status}", _advice(endpoint, route, error), good=False)
+    total, _ = counters(body)
+    return Probe(endpoint.name, f"{total if total is not None else len(rows)} rows")
+
+
+def _advice(endpoint: Endpoint, route: Route, error: ModeError) -> str:
+    if route.fallback:
+        return f"{route.fallback} is read instead"
+    if endpoint.name == "audit_logs":
+        return "only a workspace API token may read them; the table stays empty"
+    if isinstance(error, ModeAuthError) or error.status == 403:
+        return "only an admin's key may read it; the table stays empty"
+    if error.status == 404 and endpoint.name in ("spaces", "reports"):
+        return f"is {error.status} for this workspace: check the setting workspace"
+    return "the table stays empty"
+
+
+def _rate_advice(settings: Settings, client: ModeClient) -> str:
+    seen = client.rate_limit_seen
+    if seen and seen.isdigit() and int(seen) < settings.rate_limit_requests:
+        return f"lower rate_limit_requests from {settings.rate_limit_requests} to {seen}"
+    return ""

@@ -1,0 +1,47 @@
+"""What can go wrong between Mode and us, by who is at fault and whether trying again helps.
+
+    ModeError
+    ├── ModeConfigError      settings missing, malformed or not of this workspace   → a person mends them
+    ├── ModeAuthError        401: Mode does not know the credentials                → a person mends them
+    ├── ModeRequestError     any other 4xx: not there, not allowed, not understood  → not retried
+    ├── ModeUnavailable      429, 5xx, time-outs, resets, after our own retries     → later
+    └── ModeResponseError    an answer with status 200 that is not what Mode sends  → look at it
+
+A message says what we were doing, what came back, what to do. It never holds a secret or a whole body.
+"""
+
+
+class ModeError(Exception):
+    """Anything that kept us from reading Mode."""
+
+    retryable = False
+    """Whether the same sync may succeed later with nothing changed."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """HTTP status of the answer, None where there was none."""
+
+
+class ModeConfigError(ModeError):
+    """Settings are missing or wrong, all of them named at once."""
+
+
+class ModeAuthError(ModeError):
+    """Mode answered 401."""
+
+
+class ModeRequestError(ModeError):
+    """Mode refused this one request (4xx)."""
+
+
+class ModeUnavailable(ModeError):  # noqa: N818 - says a state, not a fault of the caller
+    """Mode could not be reached or failed, and retries did not help."""
+
+    retryable = True
+
+
+class ModeResponseError(ModeError):
+    """The answer is not one that Mode documents."""
+
+    retryable = True

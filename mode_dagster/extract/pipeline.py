@@ -1,0 +1,83 @@
+"""Where the rows go: dlt's pipeline, its destination and dataset.
+
+Here: names that other tools rely on, and what may not be mixed.
+Not here: what is loaded (`source`), Dagster.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.pipeline import LoadInfo
+from dlt.destinations import duckdb
+from dlt.extract import DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
+from dlt.pipeline.pipeline import Pipeline
+
+from mode_dagster.extract.errors import ModeConfigError, ModeError
+
+PIPELINE = "mode_analytics_pipeline"
+DATASET = "mode_analytics_data"
+DATABASE = "mode_analytics.duckdb"
+
+
+def database_path() -> str:
+    """The DuckDB file: as `destination.duckdb.credentials` says, else in the current folder."""
+    configured: Any = dlt.secrets.get("destination.duckdb.credentials")
+    return str(configured).removeprefix("duckdb:///") if configured else DATABASE
+
+
+def mode_pipeline(dataset: str = DATASET) -> Pipeline:
+    """The dlt pipeline of this project.
+
+    Args:
+        dataset: Schema that the tables are in.
+
+    Raises:
+        ModeConfigError: The DuckDB file is called like the dataset, which DuckDB can't tell apart.
+    """
+    path = database_path()
+    if Path(path).stem == dataset:
+        raise ModeConfigError(
+            f"The DuckDB file {path} has the name of its schema {dataset}, and DuckDB can't tell "
+            "the two apart: call the file something else (DESTINATION__DUCKDB__CREDENTIALS)."
+        )
+    return dlt.pipeline(PIPELINE, destination=duckdb(path), dataset_name=dataset)
+
+
+def load(pipeline: Pipeline, source: DltSource) -> LoadInfo:
+    """Runs the pipeline.
+
+    Raises:
+        ModeError: Mode could not be read; without dlt's wrapping.
+        PipelineStepFailed: Anything else that went wrong in dlt or the destination.
+    """
+    with mode_errors():
+        return pipeline.run(source)
+
+
+@contextmanager
+def mode_errors() -> Iterator[None]:
+    """Takes our own errors out of dlt's, which repeat them over hundreds of lines."""
+    try:
+        yield
+    except PipelineStepFailed as failed:
+        cause: BaseException | None = failed
+        while cause is not None and not isinstance(cause, ModeError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
+
+
+def load_pending(pipeline: Pipeline) -> None:
+    """Loads what an earlier run had fetched but not loaded; dagster-dlt would drop it, requests and all.
+
+    Raises:
+        PipelineStepFailed: It still can't be loaded; `dlt pipeline mode_analytics_pipeline drop-pending-packages`
+            gives it up.
+    """
+    if pipeline.has_pending_data:
+        pipeline.run()

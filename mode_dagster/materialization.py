@@ -1,0 +1,60 @@
+"""What a load adds to the page of each asset: numbers, and whether all is there.
+
+Here: from a sync's reports and the loaded tables to Dagster metadata.
+Not here: loading (`assets`), what is known before a load (`translator`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dlt.pipeline.pipeline import Pipeline
+
+from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.sync import Report
+from mode_dagster.translator import column_schema
+
+
+def count_rows(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
+    """How many rows each table has in the destination."""
+    counts = {}
+    with pipeline.sql_client() as client:
+        for table in tables:
+            name = client.make_qualified_table_name(table)
+            found = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - a name of the catalogue
+            counts[table] = int(found[0][0]) if found else 0
+    return counts
+
+
+def load_metadata(pipeline: Pipeline, table: str, report: Report, row_count: int) -> Mapping[str, Any]:
+    """Metadata of one materialization."""
+    metadata: dict[str, Any] = {
+        "dagster/row_count": row_count,
+        "dagster/table_name": f"{pipeline.dataset_name}.{table}",
+        "dagster/column_schema": _real_columns(pipeline, table),
+        "rows_fetched": report.rows,
+        "requests": report.requests,
+        "seconds": round(report.seconds, 2),
+        "lists_read": report.lists,
+        "lists_known_empty": report.empty,
+    }
+    if report.counted is not None:
+        metadata["rows_by_mode_counter"] = report.counted
+        metadata["rows_of_counted_lists"] = report.counted_rows
+    if report.skipped:
+        metadata["lists_refused"] = ", ".join(f"{n} x HTTP {status}" for status, n in sorted(report.skipped.items()))
+    if report.note:
+        metadata["note"] = report.note
+    return metadata
+
+
+def _real_columns(pipeline: Pipeline, table: str) -> dg.TableSchema:
+    """The documented columns and whatever else Mode sent, as they are in the destination."""
+    documented = column_schema(BY_NAME[table])
+    known = {column.name for column in documented.columns}
+    others = [
+        dg.TableColumn(name=name, type=str(column.get("data_type")), description="Not documented by Mode.")
+        for name, column in pipeline.default_schema.get_table_columns(table).items()
+        if name not in known and not name.startswith("_dlt_")
+    ]
+    return dg.TableSchema(columns=[*documented.columns, *others])

@@ -1,0 +1,190 @@
+"""What a person can set, read in one place and checked as a whole.
+
+Here: the settings of `[sources.mode_analytics_source]`, their defaults, and the error that names everything
+that is missing or wrong at once.
+Not here: dlt's own settings (destination, runtime), which dlt reads itself.
+
+Values are read by their exact key (environment `SOURCES__MODE_ANALYTICS_SOURCE__…`, .dlt/secrets.toml,
+.dlt/config.toml, vaults). dlt's usual injection would fall back to bare names, and `USERNAME` is set on many machines.
+"""
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+import dlt
+from dlt.common.configuration.exceptions import ConfigProviderException
+
+from mode_dagster.extract.endpoints import Listing
+from mode_dagster.extract.errors import ModeConfigError
+
+SECTION = "sources.mode_analytics_source"
+ENV_PREFIX = SECTION.upper().replace(".", "__") + "__"
+SANDBOX = "sandbox"
+"""Value of `base_url` that means the bundled sandbox."""
+
+
+def _setting(default: Any, description: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"description": description, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One workspace and how to read it; every field is a setting of the same name."""
+
+    workspace: str = _setting("", "The workspace's name in Mode's URLs: app.mode.com/<workspace>.")
+    username: str = _setting("", "API token.", secret=True)
+    password: str = _setting("", "API secret.", secret=True)
+    base_url: str = _setting(
+        "https://app.mode.com/api", 'Where Mode\'s REST API is; "sandbox" means the bundled made-up workspace.'
+    )
+    listing: Listing = _setting(
+        Listing.COLLECTIONS, "How reports, queries and charts are listed: collections, discovery or workspace."
+    )
+    rate_limit_requests: int = _setting(40, "Requests allowed in `rate_limit_seconds`; Mode's own limit is 40 in 10 s.")
+    rate_limit_seconds: float = _setting(10.0, "Length of the window of the rate limit, in seconds.")
+    history_days: int = _setting(0, "Load runs and audit events of this many last days; 0 means all.")
+    query_run_days: int = _setting(
+        30, "Load query runs of report runs of this many last days, one request a run; 0 means all."
+    )
+    max_requests: int = _setting(0, "Stop a sync after this many requests; 0 means no limit.")
+    signature_token: str = _setting(
+        "", "Discovery API token, if it is not to be minted with the API token.", secret=True
+    )
+    signature_access_key: str = _setting("", "Access key of that Discovery token.", secret=True)
+    signature_access_secret: str = _setting("", "Access secret of that Discovery token.", secret=True)
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the data is made up."""
+        return self.base_url == SANDBOX
+
+
+def load_settings() -> Settings:
+    """Reads and checks the settings.
+
+    Raises:
+        ModeConfigError: One or more settings are missing or malformed; the message names each of them and both ways
+            to set it.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for setting in fields(Settings):
+        raw = _read(setting.name)
+        if raw is None or raw == "":
+            continue
+        try:
+            values[setting.name] = _PARSERS[setting.type](raw)
+        except ValueError as error:
+            problems.append(f"{setting.name}: {error}")
+    settings = Settings(**values)
+    problems += _unknown_names() + _contradictions(settings)
+    if problems:
+        raise ModeConfigError(_explain(problems))
+    return settings
+
+
+def _read(name: str) -> Any:
+    key = f"{SECTION}.{name}"
+    try:
+        found: Any = dlt.secrets.get(key)
+        return dlt.config.get(key) if found is None else found
+    except ConfigProviderException as error:
+        raise ModeConfigError(f"Could not read the setting {SECTION}.{name}: {error}") from None
+
+
+def _text(raw: Any) -> str:
+    return str(raw).strip()
+
+
+def _count(raw: Any) -> int:
+    number = int(str(raw))
+    if number < 0:
+        raise ValueError(f"{number} is negative; use 0 or more")
+    return number
+
+
+def _whole_number(raw: Any) -> int:
+    try:
+        return _count(raw)
+    except ValueError as error:
+        raise ValueError(f"{raw!r} is not a whole number of 0 or more") from error
+
+
+def _seconds(raw: Any) -> float:
+    try:
+        seconds = float(str(raw))
+    except ValueError as error:
+        raise ValueError(f"{raw!r} is not a number of seconds") from error
+    if not 0 < seconds < 86_400:
+        raise ValueError(f"{raw!r} is not between 0 and a day")
+    return seconds
+
+
+def _listing(raw: Any) -> Listing:
+    try:
+        return Listing(str(raw).strip())
+    except ValueError:
+        raise ValueError(f"{raw!r} is not one of {', '.join(Listing)}") from None
+
+
+_PARSERS: dict[Any, Callable[[Any], Any]] = {
+    str: _text,
+    int: _whole_number,
+    float: _seconds,
+    Listing: _listing,
+}
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    problems = []
+    if settings.rate_limit_requests == 0:
+        problems.append("rate_limit_requests: 0 would allow no request at all")
+    if settings.is_sandbox:
+        return problems
+    problems += [f"{name}: not set" for name in ("workspace", "username", "password") if not getattr(settings, name)]
+    if "/" in settings.workspace:
+        problems.append(f"workspace: {settings.workspace!r} is an address; only its last part is wanted")
+    address = urlsplit(settings.base_url)
+    if address.scheme not in ("http", "https") or not address.netloc:
+        problems.append(f'base_url: {settings.base_url!r} is neither an http(s) address nor "{SANDBOX}"')
+    elif address.username or address.password:
+        problems.append("base_url: holds credentials; put them into username and password")
+    given = [bool(getattr(settings, f"signature_{part}")) for part in ("token", "access_key", "access_secret")]
+    if any(given) and not all(given):
+        problems.append("signature_token, signature_access_key, signature_access_secret: set all three or none")
+    return problems
+
+
+def _unknown_names() -> list[str]:
+    known = [setting.name for setting in fields(Settings)]
+    found = {name.removeprefix(ENV_PREFIX).lower() for name in os.environ if name.startswith(ENV_PREFIX)}
+    found |= _names_in_files()
+    problems = []
+    for name in sorted(found - set(known)):
+        likely = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {likely[0]}?" if likely else f"known: {', '.join(known)}"
+        problems.append(f"{name}: no such setting; {hint}")
+    return problems
+
+
+def _names_in_files() -> set[str]:
+    """Names that config.toml and secrets.toml hold in our section; nested tables are dlt's business."""
+    names: set[str] = set()
+    sections: list[Any] = [dlt.secrets.get(SECTION), dlt.config.get(SECTION)]
+    for section in sections:
+        if isinstance(section, dict):
+            names |= {name for name, value in section.items() if not isinstance(value, dict)}
+    return names
+
+
+def _explain(problems: list[str]) -> str:
+    lines = "\n".join(f"  - {problem}" for problem in problems)
+    return (
+        f"Cannot read Mode: these settings need attention.\n{lines}\n"
+        f"Set each in .dlt/secrets.toml under [{SECTION}], or in the environment as {ENV_PREFIX}<NAME> "
+        f'(for example {ENV_PREFIX}WORKSPACE=acme). To try without Mode, set base_url to "{SANDBOX}".'
+    )

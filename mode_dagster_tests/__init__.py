@@ -1,0 +1,1 @@
+"""Tests: the sandbox over real HTTP, a real DuckDB file, real Dagster."""

@@ -1,0 +1,94 @@
+"""A clean machine for every test: own folder, own dlt home, no settings, no network beyond loopback."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+# dlt looks for .dlt/ when it is first imported: an empty folder keeps the project's own config out of the tests
+os.environ["DLT_PROJECT_DIR"] = tempfile.mkdtemp(prefix="mode-dagster-tests-")
+
+import duckdb
+import pytest
+
+from mode_dagster.extract.endpoints import BY_NAME, Listing
+from mode_dagster.sandbox import Sandbox, SandboxOptions, serve
+from mode_dagster.settings import ENV_PREFIX, Settings
+
+NOON = datetime(2026, 6, 17, 12, 20, tzinfo=UTC)
+SMALL = SandboxOptions(reports=12, spaces=4, days=20, rate_limit_requests=100_000, clock=lambda: NOON)
+
+
+@pytest.fixture(autouse=True)
+def clean_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith((ENV_PREFIX, "DESTINATION__", "DAGSTER_HOME")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "mode_analytics.duckdb"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "3")
+    monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0.01")
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A small workspace whose clock stands still."""
+    with serve(SMALL) as served:
+        yield served
+
+
+@pytest.fixture
+def flat_sandbox() -> Iterator[Sandbox]:
+    """The same one, answering the flat lists too."""
+    with serve(replace(SMALL, flat=True)) as served:
+        yield served
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Points the environment, as a user would, and a Settings object at a sandbox."""
+
+    def point(served: Sandbox, listing: Listing = Listing.COLLECTIONS, **more: object) -> Settings:
+        values = {
+            "base_url": served.base_url,
+            "workspace": served.workspace,
+            "username": served.username,
+            "password": served.password,
+            "listing": listing,
+            "rate_limit_requests": 100_000,
+            "query_run_days": 0,
+            **more,
+        }
+        for name, value in values.items():
+            monkeypatch.setenv(ENV_PREFIX + name.upper(), str(value))
+        return Settings(**values)
+
+    return point
+
+
+@pytest.fixture
+def query(tmp_path: Path) -> Callable[[str], list[tuple]]:
+    """Rows of an SQL query on the loaded file."""
+
+    def run(sql: str) -> list[tuple]:
+        with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+            return connection.execute(sql).fetchall()
+
+    return run
+
+
+@pytest.fixture
+def keys(query: Callable[[str], list[tuple]]) -> Callable[[str], list]:
+    """The keys of a loaded table, with repetition, in the form of the sandbox's truth."""
+
+    def run(table: str) -> list:
+        columns = BY_NAME[table].key
+        rows = query(f"SELECT {', '.join(columns)} FROM mode_analytics_data.{table}")
+        return [row[0] for row in rows] if len(columns) == 1 else rows
+
+    return run

@@ -1,0 +1,184 @@
+"""Asking Mode: faults are retried, refusals are explained, lists end, the rate is kept, secrets stay."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from mode_dagster.extract.client import ModeClient
+from mode_dagster.extract.endpoints import BY_NAME, Listing, Pager, Route
+from mode_dagster.extract.errors import (
+    ModeAuthError,
+    ModeConfigError,
+    ModeRequestError,
+    ModeResponseError,
+    ModeUnavailable,
+)
+from mode_dagster.sandbox import Fault, SandboxOptions, serve
+from mode_dagster.settings import Settings
+
+SPACES = BY_NAME["spaces"].route(Listing.COLLECTIONS)
+
+
+@pytest.fixture
+def client(sandbox, reads):
+    connected = ModeClient(reads(sandbox))
+    yield connected
+    connected.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault("/spaces", status=500, times=2), id="500"),
+        pytest.param(Fault("/spaces", status=502, body="<html>bad gateway</html>", times=2), id="502 with HTML"),
+        pytest.param(Fault("/spaces", status=503, times=2), id="503"),
+        pytest.param(Fault("/spaces", status=408, times=2), id="408"),
+        pytest.param(Fault("/spaces", status=429, times=2), id="429 without Retry-After"),
+        pytest.param(Fault("/spaces", status=429, headers={"Retry-After": "soon"}, times=2), id="429, odd Retry-After"),
+        pytest.param(Fault("/spaces", kind="truncate", times=2), id="cut short"),
+        pytest.param(Fault("/spaces", kind="drop", times=2), id="connection dropped"),
+        pytest.param(Fault("/spaces", kind="html", times=2), id="HTML with 200"),
+        pytest.param(Fault("/spaces", kind="body", body='{"_embedded": {"spa', times=2), id="half of a JSON"),
+        pytest.param(Fault("/spaces", kind="body", body="", times=2), id="empty body"),
+    ],
+)
+def test_passing_faults_are_retried_until_the_answer_is_whole(sandbox, client, fault):
+    sandbox.faults.append(fault)
+    walk = client.walk(SPACES, {}, "list spaces")
+    assert {row["token"] for row in walk.rows} == sandbox.world.truth("spaces")
+    assert client.requests == 3
+
+
+def test_retry_after_is_waited_for(sandbox, client):
+    sandbox.faults.append(Fault("/spaces", status=429, headers={"Retry-After": "1"}, times=1))
+    client.walk(SPACES, {}, "list spaces")
+    first, second = sandbox.requests
+    assert second.at - first.at >= 1.0
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "said"),
+    [
+        (Fault("/spaces", status=401), ModeAuthError, "username (API token) and password (API secret)"),
+        (Fault("/spaces", status=403, body='{"id":"forbidden","message":"no"}'), ModeRequestError, "(no)"),
+        (Fault("/spaces", status=404), ModeRequestError, "not there"),
+        (Fault("/spaces", status=500), ModeUnavailable, "run it again later"),
+        (Fault("/spaces", status=429), ModeUnavailable, "rate_limit_requests"),
+        (Fault("/spaces", kind="drop"), ModeUnavailable, "no answer"),
+        (Fault("/spaces", kind="html"), ModeResponseError, "not a JSON object"),
+        (Fault("/spaces", kind="body", body="[1]"), ModeResponseError, "not a JSON object"),
+        (Fault("/spaces", kind="body", body='{"hello": "world"}'), ModeResponseError, "expected spaces"),
+    ],
+    ids=lambda value: getattr(value, "kind", None) and f"{value.kind}-{value.status}",
+)
+def test_lasting_faults_say_what_was_asked_what_came_and_what_to_do(sandbox, client, fault, error, said):
+    sandbox.faults.append(fault)
+    with pytest.raises(error) as raised:
+        client.walk(SPACES, {}, "list spaces")
+    assert str(raised.value).startswith("Could not list spaces")
+    assert said in str(raised.value)
+
+
+def test_an_unreachable_host_is_said_to_be_one(monkeypatch):
+    settings = Settings(workspace="w", username="u", password="p", base_url="http://127.0.0.1:9/api")
+    with pytest.raises(ModeUnavailable, match=r"Could not check the credentials: no answer.*Check base_url"):
+        ModeClient(settings).verify()
+
+
+def test_wrong_credentials_are_refused_without_retry_and_without_the_secret(sandbox, reads, caplog):
+    caplog.set_level(logging.DEBUG)
+    settings = replace(reads(sandbox), password="sec-wrong-4711")
+    with pytest.raises(ModeAuthError) as raised:
+        ModeClient(settings).verify()
+    assert len(sandbox.requests) == 1
+    assert "sec-wrong-4711" not in str(raised.value) + repr(raised.value) + caplog.text
+
+
+def test_counted_lists_are_read_by_their_counters_and_never_past_the_end(sandbox, client):
+    groups = BY_NAME["groups"].route(Listing.COLLECTIONS)
+    walk = client.walk(replace(groups, params={"per_page": "10"}), {}, "list groups")
+    assert {row["token"] for row in walk.rows} == sandbox.world.truth("groups")
+    assert walk.total_count == len(walk.rows) == 23
+    assert len(sandbox.requests) == 3
+
+
+def test_lists_without_counters_are_read_until_a_page_brings_nothing_new(sandbox, client):
+    reports = BY_NAME["reports"].route(Listing.COLLECTIONS)
+    space = max(
+        sandbox.world.truth("spaces"), key=lambda t: sum(r["space_token"] == t for r in sandbox.world.rows("reports"))
+    )
+    walk = client.walk(reports, {"space_token": space}, "list reports")
+    wanted = {row["token"] for row in sandbox.world.rows("reports") if row["space_token"] == space}
+    assert {row["token"] for row in walk.rows} == wanted
+    assert walk.total_count is None
+
+
+@pytest.mark.parametrize("pager", [Pager.COUNTED, Pager.UNSEEN, Pager.NEXT, Pager.CURSOR])
+def test_a_list_that_repeats_itself_for_ever_ends(sandbox, client, pager):
+    sandbox.faults.append(
+        Fault(
+            "/definitions",
+            kind="body",
+            body='{"definitions": [{"token": "a"}], "next_page": "/api/x?page=9", "next_token": "n",'
+            ' "pagination": {"total_pages": 99, "total_count": 990}}',
+        )
+    )
+    route = Route("/{workspace}/definitions", ("definitions",), pager)
+    assert [row["token"] for row in client.walk(route, {}, "list definitions").rows] == ["a"]
+    assert len(sandbox.requests) <= 2
+
+
+def test_links_are_followed_for_their_parameters_only_and_a_dead_one_ends_the_list(sandbox, client):
+    sandbox.faults.append(
+        Fault(
+            r"/flat$",
+            kind="body",
+            body='{"things": [{"token": "a"}], "next_page": "https://elsewhere.example/steal?cursor=2"}',
+        )
+    )
+    route = Route("/{workspace}/flat", ("things",), Pager.NEXT)
+    assert [row["token"] for row in client.walk(route, {}, "list things").rows] == ["a"]
+    assert [request.query for request in sandbox.requests] == ["", "cursor=2"]
+
+
+def test_audit_logs_are_read_to_the_end_of_their_cursor(sandbox, client):
+    route = BY_NAME["audit_logs"].route(Listing.COLLECTIONS)
+    window = {"start_timestamp": "2020-01-01T00:00:00+00:00", "end_timestamp": "2030-01-01T00:00:00+00:00"}
+    walk = client.walk(route, {}, "list audit logs", window)
+    assert {row["id"] for row in walk.rows} == sandbox.world.truth("audit_logs")
+
+
+def test_the_rate_limit_is_used_fully_and_never_exceeded():
+    options = SandboxOptions(reports=4, spaces=2, days=5, rate_limit_requests=10, rate_limit_seconds=0.5)
+    with serve(options) as sandbox:
+        settings = Settings(
+            workspace=sandbox.workspace,
+            username=sandbox.username,
+            password=sandbox.password,
+            base_url=sandbox.base_url,
+            rate_limit_requests=10,
+            rate_limit_seconds=0.5,
+        )
+        client = ModeClient(settings)
+        for _ in range(35):
+            client.verify()
+        assert client.refused == 0
+        assert client.rate_limit_seen == "10"
+        arrivals = [request.at for request in sandbox.requests]
+        assert all(later - first >= 0.5 for first, later in zip(arrivals, arrivals[10:], strict=False))
+
+
+def test_discovery_needs_a_plan_and_says_so(reads):
+    with serve(SandboxOptions(reports=4, spaces=2, days=5, discovery=False)) as sandbox:
+        client = ModeClient(reads(sandbox))
+        route = BY_NAME["reports"].route(Listing.DISCOVERY)
+        with pytest.raises(ModeConfigError, match=r"Enterprise plan.*collections"):
+            client.walk(route, {}, "list reports")
+
+
+def test_usernames_and_workspaces_cannot_leave_their_place_in_a_path(sandbox, client):
+    route = BY_NAME["users"].route(Listing.COLLECTIONS)
+    with pytest.raises(ModeRequestError):
+        client.walk(route, {"username": "../batch/x?y=#z"}, "look up a person")
+    assert sandbox.requests[-1].path.startswith("/api/..%2Fbatch")

@@ -1,0 +1,74 @@
+"""Settings: everything wrong is said at once, with what to do; no secret is ever said."""
+
+import pytest
+
+from mode_dagster.extract.endpoints import Listing
+from mode_dagster.extract.errors import ModeConfigError
+from mode_dagster.settings import ENV_PREFIX, Settings, load_settings
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(ENV_PREFIX + name.upper(), str(value))
+
+
+def test_defaults_are_those_of_mode(monkeypatch):
+    set_all(monkeypatch, workspace="acme", username="t", password="s")
+    settings = load_settings()
+    assert settings.base_url == "https://app.mode.com/api"
+    assert settings.listing is Listing.COLLECTIONS
+    assert (settings.rate_limit_requests, settings.rate_limit_seconds) == (40, 10.0)
+    assert (settings.history_days, settings.query_run_days, settings.max_requests) == (0, 30, 0)
+
+
+def test_all_missing_settings_are_named_at_once_with_both_ways_to_set_them(monkeypatch):
+    monkeypatch.setenv("USERNAME", "the operating system's")
+    monkeypatch.setenv("WORKSPACE", "the build server's")
+    with pytest.raises(ModeConfigError) as raised:
+        load_settings()
+    message = str(raised.value)
+    for name in ("workspace: not set", "username: not set", "password: not set"):
+        assert name in message
+    assert ".dlt/secrets.toml" in message
+    assert ENV_PREFIX in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("listing", "colections", "'colections' is not one of collections, discovery, workspace"),
+        ("rate_limit_requests", "many", "'many' is not a whole number"),
+        ("rate_limit_requests", "0", "0 would allow no request"),
+        ("history_days", "-1", "'-1' is not a whole number of 0 or more"),
+        ("rate_limit_seconds", "0", "is not between 0 and a day"),
+        ("base_url", "app.mode.com", "neither an http(s) address nor"),
+        ("base_url", "https://a:b@app.mode.com/api", "holds credentials"),
+        ("workspace", "https://app.mode.com/acme", "only its last part"),
+        ("querry_run_days", "3", "did you mean query_run_days?"),
+        ("signature_token", "t", "set all three or none"),
+    ],
+)
+def test_a_mistyped_setting_is_named_with_what_it_may_be(monkeypatch, name, value, said):
+    set_all(monkeypatch, **{"workspace": "acme", "username": "t", "password": "s", name: value})
+    with pytest.raises(ModeConfigError) as raised:
+        load_settings()
+    assert name in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_several_mistakes_are_said_in_one_message(monkeypatch):
+    set_all(monkeypatch, workspace="acme", listing="nope", rate_limit_requests="x")
+    with pytest.raises(ModeConfigError) as raised:
+        load_settings()
+    assert all(name in str(raised.value) for name in ("listing", "rate_limit_requests", "username", "password"))
+
+
+def test_the_sandbox_needs_no_credentials(monkeypatch):
+    set_all(monkeypatch, base_url="sandbox")
+    assert load_settings().is_sandbox
+
+
+def test_secrets_do_not_show_in_the_settings_repr():
+    shown = repr(Settings(workspace="acme", username="tok-1", password="sec-2", signature_access_secret="sig-3"))
+    assert "acme" in shown
+    assert not any(secret in shown for secret in ("tok-1", "sec-2", "sig-3"))

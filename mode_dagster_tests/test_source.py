@@ -1,0 +1,141 @@
+"""Tables: every documented column with its type, values kept whole, one row a key however often it is loaded."""
+
+import json
+
+import pytest
+
+from mode_dagster.extract.endpoints import ENDPOINTS, Listing
+from mode_dagster.extract.errors import ModeError
+from mode_dagster.extract.pipeline import load, mode_pipeline
+from mode_dagster.extract.source import mode_analytics_source
+from mode_dagster.extract.sync import Sync
+from mode_dagster.sandbox import Fault
+from mode_dagster_tests.conftest import NOON
+
+DUCKDB_TYPES = {
+    "text": "VARCHAR",
+    "bigint": "BIGINT",
+    "double": "DOUBLE",
+    "bool": "BOOLEAN",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "json": "JSON",
+}
+
+
+@pytest.fixture
+def load_from(reads):
+    def run(sandbox, *tables: str, listing: Listing = Listing.COLLECTIONS, **settings: object) -> Sync:
+        with Sync(reads(sandbox, listing, **settings), clock=lambda: NOON) as sync:
+            source = mode_analytics_source(sync)
+            load(mode_pipeline(), source.with_resources(*tables) if tables else source)
+            return sync
+
+    return run
+
+
+def columns_of(query, table: str) -> dict[str, str]:
+    sql = f"SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{table}'"
+    return dict(query(sql + " AND table_schema = 'mode_analytics_data'"))
+
+
+def test_loading_twice_gives_every_key_once_and_all_tables_with_all_columns(sandbox, load_from, query, keys):
+    load_from(sandbox)
+    load_from(sandbox)
+    for endpoint in ENDPOINTS:
+        found = columns_of(query, endpoint.name)
+        for column in endpoint.all_columns:
+            assert found.get(column.name) == DUCKDB_TYPES[column.data_type], f"{endpoint.name}.{column.name}"
+        if endpoint.rest is not None:
+            assert sorted(keys(endpoint.name)) == sorted(sandbox.world.truth(endpoint.name)), endpoint.name
+
+
+def test_nothing_is_stored_that_is_secret_or_useless(sandbox, load_from, query):
+    load_from(sandbox)
+    for table in ("reports", "data_sources", "runs"):
+        names = columns_of(query, table)
+        assert not [n for n in names if n.strip("_") in {"forms", "links", "layout", "web_preview_image"}]
+        assert not {"pusher_channel_name", "data_index_auth_token", "ssl_trusted_cert"} & names.keys()
+
+
+def test_no_value_changes_its_type_into_a_second_column(sandbox, load_from, query):
+    load_from(sandbox)
+    sql = "SELECT table_name, column_name FROM information_schema.columns WHERE column_name LIKE '%\\_\\_v\\_%' ESCAPE '\\'"
+    assert query(sql) == []
+
+
+def test_users_column_names_stay_inside_one_json_value(sandbox, load_from, query):
+    load_from(sandbox, "charts")
+    (chart,) = query("SELECT view_vegas FROM mode_analytics_data.charts WHERE view_vegas IS NOT NULL LIMIT 1")
+    assert "encoding" in json.loads(chart[0])
+    assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE chart_type IS NULL") == [(0,)]
+
+
+def test_lineage_columns_join(sandbox, load_from, query):
+    load_from(sandbox)
+    orphans = """
+        SELECT count(*) FROM mode_analytics_data.query_runs q
+        LEFT JOIN mode_analytics_data.runs r ON r.token = q.run_token AND r.report_token = q.report_token
+        LEFT JOIN mode_analytics_data.reports p ON p.token = q.report_token
+        LEFT JOIN mode_analytics_data.spaces s ON s.token = p.space_token
+        WHERE r.token IS NULL OR s.token IS NULL
+    """
+    assert query(orphans) == [(0,)]
+    sources = """
+        SELECT count(*) FROM mode_analytics_data.queries q
+        LEFT JOIN mode_analytics_data.data_sources d ON d.id = q.data_source_id WHERE d.id IS NULL
+    """
+    assert query(sources) == [(0,)]
+
+
+def test_unexpected_fields_and_types_are_kept(sandbox, load_from, query):
+    body = {
+        "_embedded": {
+            "definitions": [
+                {"token": "a", "id": 1, "name": {"en": "x"}, "new_scalar": 7, "new_object": {"deep": [1]}},
+                {"token": "b", "id": "2", "name": "plain", "created_at": "not a date"},
+            ]
+        }
+    }
+    sandbox.faults.append(Fault("/definitions", kind="body", body=json.dumps(body)))
+    load_from(sandbox, "definitions")
+    rows = query("SELECT token, id, name, new_scalar, new_object FROM mode_analytics_data.definitions ORDER BY token")
+    assert rows[0][:2] == ("a", "1")
+    assert json.loads(rows[0][2]) == {"en": "x"}
+    assert rows[0][3] == 7
+    assert json.loads(rows[0][4]) == {"deep": [1]}
+    assert query("SELECT created_at__v_text FROM mode_analytics_data.definitions WHERE token = 'b'") == [
+        ("not a date",)
+    ]
+
+
+def test_a_failed_load_leaves_the_tables_as_they_were(sandbox, load_from, keys):
+    load_from(sandbox, "spaces", "definitions")
+    sandbox.faults.append(Fault("/definitions", status=500))
+    with pytest.raises(ModeError, match="Could not list definitions: HTTP 500"):
+        load_from(sandbox, "spaces", "definitions")
+    assert sorted(keys("definitions")) == sorted(sandbox.world.truth("definitions"))
+
+
+def test_discovery_fills_the_same_tables(sandbox, load_from, keys, query):
+    load_from(sandbox, listing=Listing.DISCOVERY)
+    for endpoint in ENDPOINTS:
+        assert sorted(keys(endpoint.name)) == sorted(sandbox.world.truth(endpoint.name)), endpoint.name
+    assert query("SELECT count(*) FROM mode_analytics_data.reports WHERE creator_email IS NULL") == [(0,)]
+
+
+def test_the_flat_listing_fills_the_same_tables(flat_sandbox, load_from, keys):
+    load_from(flat_sandbox, listing=Listing.WORKSPACE)
+    for table in ("reports", "queries", "charts", "runs", "query_runs", "data_sources"):
+        assert sorted(keys(table)) == sorted(flat_sandbox.world.truth(table)), table
+
+
+def test_the_source_alone_works_as_any_dlt_source(sandbox, reads, keys):
+    reads(sandbox)
+    mode_pipeline().run(mode_analytics_source().with_resources("spaces"))
+    assert sorted(keys("spaces")) == sorted(sandbox.world.truth("spaces"))
+
+
+def test_a_file_called_like_its_schema_is_refused_by_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "mode_analytics_data.duckdb"))
+    with pytest.raises(ModeError, match="name of its schema"):
+        mode_pipeline()

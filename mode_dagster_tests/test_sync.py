@@ -1,0 +1,198 @@
+"""One sync: every row once, no URL twice, failures kept where they belong."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
+from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeUnavailable
+from mode_dagster.extract.sync import Sync
+from mode_dagster.sandbox import Fault, SandboxOptions, serve
+from mode_dagster_tests.conftest import NOON, SMALL
+
+ALL = frozenset(BY_NAME)
+
+
+def read(sync: Sync, *names: str) -> dict[str, list[dict]]:
+    """What each table's reader brings, the readers taking turns from the last, as dlt lets them."""
+    selected = frozenset(names) or ALL
+    readers = {name: sync.pages(name, selected) for name in reversed(BY_NAME) if name in selected}
+    rows: dict[str, list[dict]] = {name: [] for name in readers}
+    while readers:
+        for name, reader in list(readers.items()):
+            try:
+                rows[name] += next(reader) or []
+            except StopIteration:
+                del readers[name]
+    return rows
+
+
+def keys_of(name: str, rows: list[dict]) -> list:
+    key = BY_NAME[name].key
+    return [row[key[0]] if len(key) == 1 else tuple(row[part] for part in key) for row in rows]
+
+
+def test_a_full_sync_brings_every_row_once_and_asks_nothing_twice(sandbox, reads):
+    with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        rows = read(sync)
+    for endpoint in ENDPOINTS:
+        if endpoint.rest is None:
+            continue
+        found = keys_of(endpoint.name, rows[endpoint.name])
+        assert len(found) == len(set(found)), endpoint.name
+        assert set(found) == sandbox.world.truth(endpoint.name), endpoint.name
+        assert found, f"the sandbox has no {endpoint.name}"
+    asked = Counter((request.path, request.query) for request in sandbox.requests)
+    assert not [url for url, times in asked.items() if times > 1]
+    assert all(request.status in (200, 400, 404) for request in sandbox.requests)
+
+
+@pytest.mark.parametrize("name", ["reports", "queries", "charts", "report_stats", "members"])
+def test_discovery_brings_the_same_reports_queries_and_charts(sandbox, reads, name):
+    with Sync(reads(sandbox, Listing.DISCOVERY), clock=lambda: NOON) as sync:
+        rows = read(sync, name)
+    assert sorted(keys_of(name, rows[name])) == sorted(sandbox.world.truth(name))
+
+
+def test_the_flat_listing_brings_the_same_tables(flat_sandbox, reads):
+    with Sync(reads(flat_sandbox, Listing.WORKSPACE), clock=lambda: NOON) as sync:
+        rows = read(sync)
+    for name in ("reports", "queries", "charts", "runs", "query_runs", "data_sources", "report_filters"):
+        assert sorted(keys_of(name, rows[name])) == sorted(flat_sandbox.world.truth(name)), name
+    reports = flat_sandbox.world.truth("reports")
+    assert {row["report_token"] for name in ("queries", "charts") for row in rows[name]} <= reports
+    assert all(row["query_token"] for row in rows["charts"])
+
+
+def test_a_child_alone_reads_its_parents_but_nothing_beside(sandbox, reads):
+    with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        rows = read(sync, "charts")
+    assert set(keys_of("charts", rows["charts"])) == sandbox.world.truth("charts")
+    assert set(sync.reports) == {"spaces", "reports", "queries", "charts"}
+
+
+def test_counters_that_say_zero_save_the_request_and_absent_ones_do_not(reads):
+    options = replace(SMALL, reports=40, days=3)
+    with serve(options) as sandbox, Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        reports = read(sync, "reports", "report_schedules")["reports"]
+    asked = {r.path for r in sandbox.requests if r.path.endswith("/schedules")}
+    known_empty = [report for report in reports if report.get("schedules_count") == 0]
+    unknown = [report for report in reports if "schedules_count" not in report]
+    assert known_empty
+    assert unknown
+    assert len(asked) == len(reports) - len(known_empty)
+    assert sync.reports["report_schedules"].empty == len(known_empty)
+
+
+def test_mode_s_own_counters_agree_with_the_rows(sandbox, reads):
+    with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        read(sync)
+    for name in ("queries", "charts", "runs", "report_schedules", "groups", "spaces", "group_memberships"):
+        report = sync.reports[name]
+        assert report.counted is not None
+        assert report.counted == report.counted_rows, name
+
+
+def test_windows_of_days_bound_runs_and_query_runs(sandbox, reads):
+    settings = replace(reads(sandbox), history_days=10, query_run_days=5)
+    with Sync(settings, clock=lambda: NOON) as sync:
+        rows = read(sync, "runs", "query_runs")
+
+    runs = {row["token"]: row["created_at"] for row in sandbox.world.rows("runs")}
+    loaded = {token for token, at in runs.items() if at >= NOON - timedelta(days=10)}
+    recent = {token for token, at in runs.items() if at >= NOON - timedelta(days=5)}
+    assert set(keys_of("runs", rows["runs"])) == loaded
+    assert {row["run_token"] for row in rows["query_runs"]} == recent
+
+
+def test_members_keys_see_less_but_lose_nothing_silently(reads):
+    with serve(replace(SMALL, admin=False)) as sandbox, Sync(reads(sandbox), isolate=True, clock=lambda: NOON) as sync:
+        rows = read(sync)
+    assert sync.failures == {}
+    assert set(keys_of("memberships", rows["memberships"])) == sandbox.world.truth("memberships")
+    assert rows["groups"] == rows["audit_logs"] == []
+    assert sync.reports["groups"].skipped == {403: 1}
+    assert sync.reports["audit_logs"].skipped == {401: 1}
+
+
+def test_one_failing_list_leaves_all_other_tables_whole(sandbox, reads):
+    sandbox.faults.append(Fault(r"/groups\?", status=500))
+    with Sync(reads(sandbox), isolate=True, clock=lambda: NOON) as sync:
+        rows = read(sync)
+    assert set(sync.failures) == {"groups"}
+    assert "Could not list groups: HTTP 500" in str(sync.failures["groups"])
+    assert set(keys_of("runs", rows["runs"])) == sandbox.world.truth("runs")
+    assert sync.reports["group_memberships"].note == "only for those groups that could be listed"
+
+
+def test_one_failing_report_leaves_the_queries_of_the_others(sandbox, reads):
+    broken = sandbox.world.rows("queries")[0]["report_token"]
+    sandbox.faults.append(Fault(rf"/reports/{broken}/queries$", status=503))
+    with Sync(reads(sandbox), isolate=True, clock=lambda: NOON) as sync:
+        rows = read(sync, "queries")
+    wanted = {q["token"] for q in sandbox.world.rows("queries") if q["report_token"] != broken}
+    assert set(keys_of("queries", rows["queries"])) == wanted
+    assert broken in str(sync.failures["queries"])
+
+
+def test_a_server_that_is_down_is_given_up_soon(sandbox, reads):
+    sandbox.faults.append(Fault("/queries$", status=503))
+    with Sync(reads(sandbox), isolate=True, clock=lambda: NOON) as sync:
+        read(sync, "queries")
+    assert isinstance(sync.failures["queries"], ModeUnavailable)
+    assert len([r for r in sandbox.requests if r.path.endswith("/queries")]) <= 3 * len(sandbox.world.truth("reports"))
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_report_that_went_away_meanwhile_is_skipped_and_noted(sandbox, reads, status):
+    gone = sandbox.world.rows("queries")[0]["report_token"]
+    sandbox.faults.append(Fault(rf"/reports/{gone}/queries$", status=status))
+    with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        read(sync, "queries")
+    assert sync.reports["queries"].skipped == {status: 1}
+
+
+def test_revoked_credentials_stop_everything_and_say_which_setting(sandbox, reads):
+    sandbox.faults.append(Fault("/spaces", status=401))
+    with Sync(reads(sandbox), isolate=True) as sync, pytest.raises(ModeAuthError, match="password"):
+        read(sync)
+
+
+def test_an_unknown_workspace_is_said_to_be_one(sandbox, reads):
+    settings = replace(reads(sandbox), workspace="acmee")
+    with Sync(settings, isolate=True) as sync, pytest.raises(ModeConfigError, match="'acmee' the workspace's name"):
+        read(sync, "reports")
+
+
+def test_the_flat_listing_of_a_server_without_one_is_explained(sandbox, reads):
+    settings = reads(sandbox, Listing.WORKSPACE)
+    with Sync(settings, isolate=True) as sync, pytest.raises(ModeConfigError, match='set listing to "collections"'):
+        read(sync, "reports")
+
+
+def test_a_route_that_does_not_exist_is_asked_once(sandbox, reads):
+    body = '{"id": "not_found", "message": "request path not recognized"}'
+    sandbox.faults.append(Fault("/permissions", status=404, body=body))
+    with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        read(sync, "spaces", "space_permissions")
+    asked = [r for r in sandbox.requests if r.path.endswith("/permissions")]
+    assert 1 <= len(asked) <= len(sandbox.world.truth("spaces"))
+    assert sync.reports["space_permissions"].rows == 0
+
+
+def test_max_requests_stops_a_sync_and_says_so(sandbox, reads):
+    with Sync(replace(reads(sandbox), max_requests=30), clock=lambda: NOON) as sync:
+        read(sync, "reports", "queries", "runs")
+    assert len(sandbox.requests) < 30 + 25
+    assert "max_requests" in sync.reports["runs"].note + sync.reports["queries"].note
+
+
+def test_second_and_third_pages_are_read_in_a_large_workspace(reads):
+    options = SandboxOptions(reports=120, spaces=3, days=2, rate_limit_requests=100_000, clock=lambda: NOON)
+    with serve(options) as sandbox, Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        rows = read(sync, "reports")
+        per_space = Counter(row["space_token"] for row in sandbox.world.rows("reports"))
+        assert max(per_space.values()) > 60
+        assert set(keys_of("reports", rows["reports"])) == sandbox.world.truth("reports")
