@@ -60,11 +60,10 @@ def _materializations(
     context: dg.AssetExecutionContext, pipeline: Pipeline, sync: Sync, results: Iterable[DltEventType]
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """One for each table that was read to its end, with what the sync knows of it."""
-    reports = sync.reports
-    rows = count_rows(pipeline, list(reports))
-    for result in results:
-        table = result.asset_key.path[-1] if result.asset_key else ""
-        report = reports[table]
+    by_table = {result.asset_key.path[-1]: result for result in results if result.asset_key}
+    rows = count_rows(pipeline, list(by_table))
+    for table, result in by_table.items():
+        report = sync.reports[table]
         context.log.info(f"{table}: {report.rows} rows, {report.requests} requests, {report.seconds:.1f} s")
         if report.error is None:
             metadata = {**(result.metadata or {}), **load_metadata(pipeline, table, report, rows[table])}

@@ -6,6 +6,7 @@ Not here: loading; that is `dagster`, or `python -m mode_dagster.extract`.
 
 import sys
 import threading
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -119,7 +120,22 @@ def loaded() -> None:
     _console().print(f"{len(loads)} tables, {total:,} requests. DuckDB file: {loads[0].database}", soft_wrap=True)
 
 
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def docs(folder: Path) -> None:
+    """Write the generated pages of the documentation into FOLDER."""
+    from mode_dagster.documentation import pages
+
+    for name, page in pages().items():
+        (folder / name).write_text(page, encoding="utf-8")
+        click.echo(folder / name)
+
+
 def _console() -> Console:
     # wide enough where the output is no terminal, so that nothing is cut
     console = Console()
     return console if console.is_terminal else Console(width=160)
+
+
+if __name__ == "__main__":
+    main()

@@ -215,6 +215,22 @@ def test_a_key_that_is_not_an_admins_sees_less() -> None:
         assert len(reader.rows("memberships", "/{workspace}/memberships/lite")) == 14
 
 
+def test_personal_collections_keep_their_members_to_themselves(mode: Reader) -> None:
+    space = next(row["token"] for row in mode.sandbox.world.rows("spaces") if row["space_type"] == "private")
+    paths = [f"/{{workspace}}/spaces/{space}{rest}" for rest in ("", "/reports", "/memberships", "/permissions")]
+    assert [mode.ask(path).status_code for path in paths] == [200, 200, 400, 400]
+
+
+def test_unknown_things_are_not_found_in_modes_words(mode: Reader) -> None:
+    for path, message in (
+        ("/{workspace}/nothing", "request path not recognized"),
+        ("/other/spaces", "request path not recognized"),
+        ("/{workspace}/reports/0123456789ab/runs", "report not found"),
+        ("/nobody", "user not found"),
+    ):
+        assert mode.ask(path).json() == {"id": "not_found", "message": message}
+
+
 def test_audit_logs_want_a_window_and_plain_json(mode: Reader) -> None:
     hal = {"Accept": "application/hal+json"}
     url = f"{mode.sandbox.base_url}/{mode.sandbox.workspace}/audit_logs"

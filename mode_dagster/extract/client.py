@@ -217,7 +217,7 @@ class ModeClient:
             count, pages = counters(body)
             total = count if count is not None else total
             followed = _follow(body, query, number) if route.pager in (Pager.NEXT, Pager.CURSOR) else {}
-            if _is_end(route.pager, number, pages, bool(fresh), bool(followed)):
+            if not fresh or _is_end(route.pager, number, pages, bool(followed), "next_page" in body):
                 break
             if is_last is not None and page and is_last(page[-1]):
                 break
@@ -295,16 +295,24 @@ def asking_for(endpoint: str) -> Iterator[None]:
         _asking_for.reset(token)
 
 
-def _is_end(pager: Pager, number: int, pages: int | None, fresh: bool, followed: bool) -> bool:
-    """Whether page `number` was the last one: of a list of `pages` pages, or of one without counters."""
-    if pager in (Pager.SINGLE, Pager.OBJECT) or not fresh:
+def _is_end(pager: Pager, number: int, pages: int | None, followed: bool, says_next: bool) -> bool:
+    """Whether page `number`, which brought something new, was the last one of a list.
+
+    Args:
+        pager: How the list is paged.
+        number: 1 for the first page.
+        pages: How many pages the list says it has, None where it does not.
+        followed: Whether the page names a next one.
+        says_next: Whether it has a field for that, empty or not.
+    """
+    if pager in (Pager.SINGLE, Pager.OBJECT):
         return True
     if pager is Pager.CURSOR:
         return not followed
     if pages is not None and pager in (Pager.COUNTED, Pager.NEXT):
         return number >= pages
-    # a first page without any link may come from a server that has none: ask once more and see
-    return pager is Pager.NEXT and number > 1 and not followed
+    # a first page without that field may come from a server that has none: ask once more and see
+    return pager is Pager.NEXT and not followed and (says_next or number > 1)
 
 
 def _identity(row: dict[str, Any]) -> str:

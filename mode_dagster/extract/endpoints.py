@@ -7,7 +7,7 @@ documentation.
 Not here: how requests are made (`client`), how answers become rows (`rows`), when they are fetched (`sync`).
 
 Facts about Mode come from Mode's published Swagger file, from mode.com/developer, and from what public clients
-of the API met on the wire; docs/mode-api-notes.md names the traps.
+of the API met on the wire; docs/architecture.md names the traps.
 """
 
 import re

@@ -117,6 +117,7 @@ class RowReader:
         plain = {path[0] for _, paths in self._lifted for path in paths if len(path) == 1}
         kept = {column.name for column in endpoint.columns if not column.source}
         self._consumed = (plain - kept) | DROPPED
+        self._documented = frozenset(column.name for column in endpoint.all_columns)
         self._nullable = {c.name for c in endpoint.columns if c.data_type in _EMPTY_IS_NULL}
         rest = endpoint.rest or endpoint.discovery
         self._parents = rest.placeholders if rest else ()
@@ -129,7 +130,11 @@ class RowReader:
             raw: As Mode sent it.
             values: Parents' tokens, by placeholder, as far as the path held them.
         """
-        row = {name: value for name, value in raw.items() if name not in self._consumed}
+        row = {
+            name: value
+            for name, value in raw.items()
+            if name not in self._consumed and (value is not None or name in self._documented)
+        }
         for name, paths in self._lifted:
             row[name] = next((value for path in paths if (value := _look_up(raw, path, name)) is not None), None)
         for name, value in row.items():

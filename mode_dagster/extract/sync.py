@@ -402,6 +402,8 @@ def _words(name: str) -> str:
 
 def _intent(endpoint: Endpoint, path_values: Mapping[str, str]) -> str:
     """What one request is for, as it reads after "Could not"."""
+    if "username" in path_values:
+        return f"look up the person {path_values['username']}"
     owners = ", ".join(f"{_words(name.removesuffix('_token'))} {value}" for name, value in path_values.items())
     return f"list {_words(endpoint.name)}{f' of {owners}' if owners else ''}"
 

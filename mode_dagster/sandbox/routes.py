@@ -16,7 +16,7 @@ from typing import Any
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Pager, Route
 from mode_dagster.sandbox import discovery
 from mode_dagster.sandbox.moment import Moment
-from mode_dagster.sandbox.records import WORKSPACE, Report
+from mode_dagster.sandbox.records import WORKSPACE, Report, Space
 from mode_dagster.sandbox.shapes import SHAPES
 from mode_dagster.sandbox.shapes.people import membership_lite
 from mode_dagster.sandbox.shapes.reports import report as report_shape
@@ -242,11 +242,12 @@ def _records(name: str, asked: Asked) -> Sequence[Any]:
         space = asked.moment.space(asked.tokens["space_token"])
         if space and space.private:
             raise RefusedError(400, "bad_request", "Invalid space")
-    if name == "spaces":
-        wanted = asked.query.get("filter")
-        # an unknown filter counts as none: what the caller belongs to, which for a workspace's key is nothing
-        return [s for s in records if wanted == "all" or (wanted == "custom" and not s.private)]
     return records
+
+
+def _wanted_spaces(spaces: Sequence[Space], wanted: str | None) -> list[Space]:
+    """What a filter leaves; any other counts as none, which leaves a workspace's key nothing."""
+    return [space for space in spaces if wanted == "all" or (wanted == "custom" and not space.private)]
 
 
 def _rest_list(name: str, route: Route) -> Handler:
@@ -256,6 +257,8 @@ def _rest_list(name: str, route: Route) -> Handler:
         records, default, page = _records(name, asked), PAGE_SIZES.get(name), asked.number("page", 1, 10**9)
         link = f"/api{asked.path}"
         body: Json = {"_links": {"self": {"href": link, "templated": False}}, "_embedded": {}}
+        if name == "spaces":
+            records = _wanted_spaces(records, asked.query.get("filter"))
         shown = records
         if default:
             size = asked.number("per_page", default, CEILING)

@@ -1,0 +1,146 @@
+"""Assets on real Dagster: what is selected is loaded, what fails is named, the page of each asset answers."""
+
+import contextlib
+
+import dagster as dg
+import pytest
+
+from mode_dagster.assets import build_assets
+from mode_dagster.definitions import build_definitions
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
+from mode_dagster.resources import ModeDltResource, WarehouseResource
+from mode_dagster.sandbox import Fault
+from mode_dagster.translator import asset_key
+
+
+@pytest.fixture
+def materialize(tmp_path):
+    assets = build_assets()
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+
+        def run(*tables: str) -> dg.ExecuteInProcessResult:
+            return dg.materialize(
+                [assets],
+                selection=[asset_key(table) for table in tables] or None,
+                resources={"dlt": ModeDltResource(), "duckdb": WarehouseResource()},
+                instance=instance,
+                raise_on_error=False,
+            )
+
+        yield run
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dict]:
+    """Metadata of each table that was materialized."""
+    return {
+        event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
+        for event in result.get_asset_materialization_events()
+    }
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    return failed.step_failure_data.user_failure_data.description
+
+
+def test_everything_is_materialized_with_numbers_that_are_true(sandbox, reads, materialize, keys):
+    reads(sandbox)
+    found = materialized(materialize())
+    assert set(found) == set(BY_NAME)
+    for table, metadata in found.items():
+        assert metadata["dagster/row_count"] == len(keys(table)), table
+        assert metadata["rows_fetched"] == metadata["dagster/row_count"], table
+        assert metadata["dagster/table_name"] == f"mode_analytics_data.{table}"
+    assert found["queries"]["rows_by_mode_counter"] == found["queries"]["rows_of_counted_lists"]
+    assert found["spaces"]["requests"] == 1
+    asked = len(sandbox.requests)
+    assert sum(metadata["requests"] for metadata in found.values()) == asked - 1, "the other one is /api/verify"
+    assert found["report_stats"]["note"] == "only with listing = discovery"
+
+
+def test_columns_show_with_their_meaning_undocumented_ones_too(sandbox, reads, materialize):
+    body = '{"_embedded": {"definitions": [{"token": "a", "brand_new": "x"}]}}'
+    sandbox.faults.append(Fault("/definitions", kind="body", body=body))
+    reads(sandbox)
+    schema = materialized(materialize("definitions"))["definitions"]["dagster/column_schema"]
+    described = {column.name: column.description for column in schema.columns}
+    assert described["source"] == "The SQL."
+    assert described["brand_new"] == "Not documented by Mode."
+
+
+@pytest.mark.parametrize("table", ["reports", "charts", "users", "audit_logs"])
+def test_any_table_can_be_materialized_alone(sandbox, reads, materialize, keys, table):
+    reads(sandbox)
+    result = materialize(table)
+    assert result.success
+    assert set(materialized(result)) == {table}
+    if table != "users":
+        assert sorted(keys(table)) == sorted(sandbox.world.truth(table))
+
+
+def test_the_same_definitions_run_again_in_one_process(sandbox, reads, materialize, keys):
+    reads(sandbox)
+    assert materialize("spaces", "reports").success
+    assert materialize("spaces", "reports").success
+    assert sorted(keys("reports")) == sorted(sandbox.world.truth("reports"))
+
+
+def test_a_failing_table_is_named_and_all_others_are_materialized(sandbox, reads, materialize, keys):
+    sandbox.faults.append(Fault(r"/definitions", status=500))
+    reads(sandbox)
+    result = materialize()
+    assert not result.success
+    assert set(materialized(result)) == set(BY_NAME) - {"definitions"}
+    assert "Could not list definitions: HTTP 500 from GET /api/" in failure_of(result)
+    for table in ("runs", "charts", "users"):
+        assert sorted(keys(table)) == sorted(sandbox.world.truth(table)), table
+
+
+def test_missing_settings_fail_the_step_with_advice(materialize):
+    assert "username: not set" in failure_of(materialize("spaces"))
+
+
+def test_wrong_credentials_fail_without_the_secret_in_any_event(sandbox, reads, materialize, monkeypatch):
+    reads(sandbox)
+    monkeypatch.setenv("SOURCES__MODE_ANALYTICS_SOURCE__PASSWORD", "sec-wrong-4711")
+    result = materialize("spaces")
+    assert "Check username (API token) and password (API secret)" in failure_of(result)
+    assert not any("sec-wrong-4711" in str(event) for event in result.all_events)
+
+
+def test_secrets_are_in_no_event_of_a_good_run(sandbox, reads, materialize):
+    reads(sandbox)
+    result = materialize("spaces", "reports")
+    assert not any(sandbox.password in str(event) for event in result.all_events)
+
+
+def test_lineage_is_modes_own():
+    graph = build_definitions().resolve_asset_graph()
+
+    def parents(table: str) -> set[str]:
+        return {key.to_user_string() for key in graph.get(asset_key(table)).parent_keys}
+
+    assert parents("spaces") == set()
+    assert parents("reports") == {"mode/spaces"}
+    assert parents("runs") == {"mode/reports"}
+    assert parents("query_runs") == {"mode/runs", "mode/queries"}
+    assert parents("queries") == {"mode/reports", "mode/data_sources"}
+    assert parents("charts") == {"mode/queries"}
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {f"mode/{e.name}" for e in ENDPOINTS}
+
+
+def test_assets_say_what_they_are_before_any_load():
+    for spec in build_assets().specs:
+        endpoint = BY_NAME[spec.key.path[-1]]
+        assert spec.description == endpoint.description
+        assert spec.group_name == endpoint.family
+        assert spec.kinds == {"dlt", "duckdb"}
+        assert len(spec.metadata["dagster/column_schema"].columns) == len(endpoint.all_columns)
+
+
+def test_the_duckdb_resource_lets_go_of_the_file_whatever_happens(tmp_path, query):
+    warehouse = WarehouseResource(database=str(tmp_path / "mode_analytics.duckdb"))
+    with contextlib.suppress(ZeroDivisionError), warehouse.get_connection() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS x")
+        raise ZeroDivisionError
+    assert query("SELECT x FROM t") == [(1,)]

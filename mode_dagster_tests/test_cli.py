@@ -1,0 +1,122 @@
+"""The command: what it prints helps, what it can't do it explains, nothing secret shows."""
+
+import signal
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+import requests
+from click.testing import CliRunner
+
+from mode_dagster.cli import main
+from mode_dagster.definitions import build_definitions
+from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.sandbox import Fault, SandboxOptions, serve
+
+
+@pytest.fixture
+def call(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(main, arguments)
+
+
+@pytest.mark.parametrize("command", [(), *[(name,) for name in main.commands]], ids=str)
+def test_every_command_says_what_it_is_for(call, command):
+    said = call(*command, "--help")
+    assert said.exit_code == 0
+    assert len(said.output.splitlines()) > 4
+
+
+def test_endpoints_lists_the_whole_catalogue(call):
+    said = call("endpoints").output
+    assert all(f" {name} " in said for name in BY_NAME)
+    assert "/api/{workspace}/reports/{report_token}/runs/{run_token}/query_runs" in said
+
+
+def test_check_tells_what_an_admins_key_can_read(call, sandbox, reads):
+    reads(sandbox)
+    said = call("check")
+    assert said.exit_code == 0
+    assert "accepted" in said.output
+    assert "listing collections (the one set)" in said.output
+    assert "100000 X-RateLimit-Limit seen" in said.output
+    assert sandbox.password not in said.output
+
+
+def test_check_tells_what_a_members_key_cannot_read(call, reads):
+    with serve(SandboxOptions(reports=4, spaces=2, days=5, admin=False)) as sandbox:
+        reads(sandbox)
+        said = call("check")
+    assert said.exit_code == 0
+    assert "memberships/lite is read instead" in said.output
+    assert "only a workspace API token may read them" in said.output
+    assert "lower rate_limit_requests from 100000 to 40" in said.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault("/verify", status=401), "Check username (API token) and password (API secret)"),
+        (Fault("/verify", kind="html"), "Is base_url Mode's API"),
+        (Fault("/verify", kind="drop"), "Check base_url and the network"),
+    ],
+    ids=["credentials", "another server", "no answer"],
+)
+def test_check_says_what_to_do_about_each_failure(call, sandbox, reads, fault, said):
+    sandbox.faults.append(fault)
+    reads(sandbox)
+    result = call("check")
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_check_fails_where_the_listing_that_is_set_cannot_be_read(call, sandbox, reads):
+    reads(sandbox, workspace="acmee")
+    result = call("check")
+    assert result.exit_code == 1
+    assert "check the setting workspace" in result.output
+
+
+def test_check_names_missing_settings(call):
+    result = call("check")
+    assert result.exit_code == 1
+    assert "workspace: not set" in result.output
+
+
+def test_loaded_shows_the_last_load_of_each_table(call, sandbox, reads, monkeypatch, tmp_path):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    (tmp_path / "dagster").mkdir()
+    reads(sandbox)
+    with dg.DagsterInstance.get() as instance:
+        assert build_definitions().resolve_job_def("mode_sync").execute_in_process(instance=instance).success
+    said = call("loaded")
+    assert said.exit_code == 0
+    assert "mode_analytics.duckdb" in said.output.splitlines()[-1]
+    assert all(f" {name} " in said.output for name in BY_NAME)
+
+
+def test_loaded_without_any_load_says_so(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    result = call("loaded")
+    assert result.exit_code == 1
+    assert "DAGSTER_HOME" in result.output
+
+
+def test_the_sandbox_command_serves_what_it_prints(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mode_dagster.cli", "sandbox", "--port", "0", "--reports", "5"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    try:
+        exports = [process.stdout.readline().strip().split("=", 1)[1] for _ in range(4)]
+        base_url, workspace, username, password = exports
+        answer = requests.get(f"{base_url}/{workspace}/spaces?filter=all", auth=(username, password), timeout=10)
+        assert answer.json()["_embedded"]["spaces"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0

@@ -1,0 +1,77 @@
+"""The code location: loads anywhere, with nothing set, and its commands are those that Dagster users know."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mode_dagster.extract.endpoints import BY_NAME
+
+BARE = {"PATH": os.environ["PATH"], "DAGSTER_DISABLE_TELEMETRY": "yes", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a command in an empty folder with an empty HOME and nothing of ours in the environment."""
+
+    def call(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "home").mkdir(exist_ok=True)
+        environment = {**BARE, "HOME": str(tmp_path / "home"), "DLT_DATA_DIR": str(tmp_path / "dlt"), **settings}
+        return subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return call
+
+
+def test_definitions_load_without_settings_or_network(run, tmp_path):
+    blocked = tmp_path / "sitecustomize.py"
+    blocked.write_text(
+        "import socket\ndef refuse(*a, **k): raise OSError('no network')\nsocket.socket.connect = refuse\n"
+    )
+    done = run("dagster", "definitions", "validate", "-m", "mode_dagster.definitions", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.glob("*.duckdb"))
+
+
+def test_the_commands_of_the_readme_work(run, tmp_path, query):
+    sandbox = {"SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL": "sandbox"}
+    one = run(
+        "dagster", "asset", "materialize", "--select", "mode/reports", "-m", "mode_dagster.definitions", **sandbox
+    )
+    assert one.returncode == 0, one.stderr
+    assert query("SELECT count(*) > 30 FROM mode_analytics_data.reports") == [(True,)]
+
+    job = run("dagster", "job", "execute", "-m", "mode_dagster.definitions", "-j", "mode_sync", **sandbox)
+    assert job.returncode == 0, job.stderr
+    tables = query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'mode_analytics_data'")
+    assert set(BY_NAME) <= {name for (name,) in tables}
+
+
+def test_a_load_without_dagster_prints_dlts_load_info(run, query):
+    sandbox = {"SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL": "sandbox"}
+    done = run("mode_dagster.extract", "spaces", "reports", **sandbox)
+    assert done.returncode == 0, done.stderr
+    assert "Pipeline mode_analytics_pipeline load step" in done.stdout
+    assert "into dataset mode_analytics_data" in done.stdout
+    assert query("SELECT count(*) > 0 FROM mode_analytics_data.reports") == [(True,)]
+    info = run("dlt._workspace.cli._dlt", "pipeline", "mode_analytics_pipeline", "info")
+    assert "mode_analytics_data" in info.stdout, info.stderr
+
+
+def test_a_load_without_dagster_says_what_is_missing(run):
+    done = run("mode_dagster.extract", "spaces")
+    assert done.returncode == 1
+    assert "workspace: not set" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_extract_never_imports_dagster(run):
+    done = run("mode_dagster.extract", "--help", PYTHONVERBOSE="")
+    assert done.returncode == 0
+    check = (
+        "import sys, mode_dagster.extract.__main__; sys.exit(any(m.split('.')[0] == 'dagster' for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", check], check=False, cwd=Path.cwd()).returncode == 0

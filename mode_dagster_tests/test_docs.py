@@ -1,0 +1,58 @@
+"""The documentation is true: generated pages are current, commands and settings are named, links lead somewhere."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from mode_dagster.cli import main
+from mode_dagster.documentation import pages
+from mode_dagster.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+WRITTEN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+
+
+@pytest.mark.parametrize("name", pages())
+def test_generated_pages_are_current(name):
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == pages()[name], "run `make docs`"
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), flags=re.M)
+            assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_command_and_make_target_is_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for command in main.commands:
+        assert f"mode-dagster {command}" in readme or f"mode-dagster {command}" in makefile, command
+    for target in ("setup", "demo", "ui", "test"):
+        assert f"make {target}" in readme
+
+
+def test_every_setting_is_documented():
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert all(f"| `{setting.name}` |" in page for setting in fields(Settings))
+
+
+def test_the_version_is_in_one_place_and_in_the_changelog():
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), flags=re.M)[1]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## Unreleased" in changelog or f"## {version}" in changelog
+
+
+def test_nothing_names_a_registry_or_a_machine():
+    for path in (ROOT / "requirements.lock", *WRITTEN, ROOT / "pyproject.toml", ROOT / "Makefile"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"pypi\.org|pythonhosted|/simple/|/root/|/home/", text), path
