@@ -16,14 +16,27 @@ from dagster_dlt import dlt_assets
 from dagster_dlt.dlt_event_iterator import DltEventType
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
+from pydantic import Field
 
 from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.pipeline import load_pending, mode_errors, mode_pipeline
 from mode_dagster.extract.source import mode_analytics_source
+from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
 from mode_dagster.materialization import count_rows, load_metadata
 from mode_dagster.resources import ModeDltResource
 from mode_dagster.translator import ModeTranslator
+
+
+class SyncConfig(dg.Config):
+    """What one run does otherwise than usual."""
+
+    reconcile: bool = Field(False, description="Read everything, whether it moved or not, and count what was missed.")
+    accept_shrunk: list[str] = Field(
+        [],
+        description="Tables whose listing may be far shorter than what is stored; the rest is marked as deleted.",
+    )
+
 
 POOL = "mode"
 """One run at a time uses Mode's credentials and writes the DuckDB file."""
@@ -44,11 +57,22 @@ def build_assets(pipeline: Pipeline | None = None) -> dg.AssetsDefinition:
         dagster_dlt_translator=ModeTranslator(),
         pool=POOL,
     )
-    def mode(context: dg.AssetExecutionContext, dlt: ModeDltResource) -> Iterator[dg.MaterializeResult[Any]]:
-        with Sync(isolate=True) as sync:
+    def mode(
+        context: dg.AssetExecutionContext, config: SyncConfig, dlt: ModeDltResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        selected = frozenset(key.path[-1] for key in context.selected_asset_keys)
+        with Sync(
+            pipeline=target,
+            reconcile=config.reconcile,
+            accept_shrunk=config.accept_shrunk,
+            isolate=True,
+            say=context.log.info,
+        ) as sync:
             with _as_failure():
                 load_pending(target)
-                results = list(dlt.run(context=context, dlt_source=mode_analytics_source(sync)))
+                for _ in sync.checkpoints(selected):
+                    results = list(dlt.run(context=context, dlt_source=mode_analytics_source(sync)))
+                mark_deleted(target, sync.settings.listing, sync.now())
             yield from _materializations(context, target, sync, results)
             if sync.failures:
                 raise _failure(sync.failures)

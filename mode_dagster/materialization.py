@@ -11,7 +11,7 @@ import dagster as dg
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME
-from mode_dagster.extract.sync import Report
+from mode_dagster.extract.walk import Report
 from mode_dagster.translator import column_schema
 
 
@@ -36,11 +36,14 @@ def load_metadata(pipeline: Pipeline, table: str, report: Report, row_count: int
         "requests": report.requests,
         "seconds": round(report.seconds, 2),
         "lists_read": report.lists,
+        "lists_unchanged": report.unchanged,
         "lists_known_empty": report.empty,
     }
     if report.counted is not None:
         metadata["rows_by_mode_counter"] = report.counted
         metadata["rows_of_counted_lists"] = report.counted_rows
+    if report.missed:
+        metadata["rows_missed_before"] = report.missed
     if report.skipped:
         metadata["lists_refused"] = ", ".join(f"{n} x HTTP {status}" for status, n in sorted(report.skipped.items()))
     if report.note:

@@ -51,6 +51,12 @@ class Settings:
         30, "Load query runs of report runs of this many last days, one request a run; 0 means all."
     )
     max_requests: int = _setting(0, "Stop a sync after this many requests; 0 means no limit.")
+    reread_hours: int = _setting(
+        24, "Lists that nothing tells of changes in (permissions, dataset fields, people) are read again after so long."
+    )
+    checkpoint_seconds: int = _setting(
+        60, "Load what was fetched at least this often; a sync that is killed repeats no more than that."
+    )
     signature_token: str = _setting(
         "", "Discovery API token, if it is not to be minted with the API token.", secret=True
     )

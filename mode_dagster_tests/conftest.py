@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 # dlt looks for .dlt/ when it is first imported: an empty folder keeps the project's own config out of the tests
 os.environ["DLT_PROJECT_DIR"] = tempfile.mkdtemp(prefix="mode-dagster-tests-")
@@ -14,6 +15,8 @@ import duckdb
 import pytest
 
 from mode_dagster.extract.endpoints import BY_NAME, Listing
+from mode_dagster.extract.pipeline import load, mode_pipeline
+from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import Sandbox, SandboxOptions, serve
 from mode_dagster.settings import ENV_PREFIX, Settings
 
@@ -69,6 +72,22 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
         return Settings(**values)
 
     return point
+
+
+@pytest.fixture
+def load_from(reads: Callable[..., Settings]) -> Callable[..., Sync]:
+    """Loads tables (all without any) of a sandbox at the sandbox's own time, as `python -m mode_dagster.extract`."""
+
+    def run(served: Sandbox, *tables: str, listing: Listing = Listing.COLLECTIONS, **options: Any) -> Sync:
+        how = {name: options.pop(name) for name in ("reconcile", "accept_shrunk", "isolate") if name in options}
+        settings = reads(served, listing, **options)
+        pipeline = mode_pipeline()
+        with Sync(settings, pipeline=pipeline, clock=lambda: served.world.now(), **how) as sync:
+            for info in load(pipeline, sync, tables):
+                info.raise_on_failed_jobs()
+            return sync
+
+    return run
 
 
 @pytest.fixture

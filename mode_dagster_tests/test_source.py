@@ -6,11 +6,9 @@ import pytest
 
 from mode_dagster.extract.endpoints import ENDPOINTS, Listing
 from mode_dagster.extract.errors import ModeError
-from mode_dagster.extract.pipeline import load, mode_pipeline
+from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.extract.source import mode_analytics_source
-from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import Fault
-from mode_dagster_tests.conftest import NOON
 
 DUCKDB_TYPES = {
     "text": "VARCHAR",
@@ -20,17 +18,6 @@ DUCKDB_TYPES = {
     "timestamp": "TIMESTAMP WITH TIME ZONE",
     "json": "JSON",
 }
-
-
-@pytest.fixture
-def load_from(reads):
-    def run(sandbox, *tables: str, listing: Listing = Listing.COLLECTIONS, **settings: object) -> Sync:
-        with Sync(reads(sandbox, listing, **settings), clock=lambda: NOON) as sync:
-            source = mode_analytics_source(sync)
-            load(mode_pipeline(), source.with_resources(*tables) if tables else source)
-            return sync
-
-    return run
 
 
 def columns_of(query, table: str) -> dict[str, str]:

@@ -50,6 +50,12 @@ RETRY_EXCEPTIONS = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
 )
+SLOWER = 0.8
+"""What a refusal leaves of the rate, once in each window."""
+LONGEST_PAUSE = 300
+"""Seconds that a `Retry-After` may hold everything up."""
+PAGE = 30
+"""Rows on a full page of Mode's REST API."""
 NO_SUCH_ROUTE = "request path not recognized"
 
 _asking_for: ContextVar[str] = ContextVar("asking_for", default="")
@@ -65,25 +71,51 @@ class Walk:
 
 
 class _LimitedAdapter(HTTPAdapter):
-    """Sends when the limiter says so, and counts what was sent, by endpoint."""
+    """Sends when the limiter says so, and counts what was sent, by endpoint.
 
-    def __init__(self, limiter: Limiter) -> None:
+    Where Mode refuses all the same (others may use the same token), all threads wait as long as it says, and go on
+    at a lower rate.
+    """
+
+    def __init__(self, allowed: int, seconds: float) -> None:
         super().__init__(pool_maxsize=WORKERS)
-        self._limiter = limiter
+        self._allowed = allowed
+        self._seconds = seconds
+        self._limiter = self._make_limiter()
+        self._slowed_at = 0.0
+        self._resume_at = 0.0
         self._lock = threading.Lock()
         self.sent: Counter[str] = Counter()
+        self.answers = 0
         self.refused = 0
         self.limit: str | None = None
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        while (pause := self._resume_at - time.monotonic()) > 0:
+            time.sleep(pause)
         self._limiter.try_acquire("mode")
         with self._lock:
             self.sent[_asking_for.get()] += 1
         response = super().send(request, *args, **kwargs)
         with self._lock:
-            self.refused += response.status_code == 429
+            self.answers += 1
             self.limit = response.headers.get("X-RateLimit-Limit", self.limit)
+            if response.status_code == 429:
+                self.refused += 1
+                self._back_off(response.headers.get("Retry-After", ""))
         return response
+
+    def _make_limiter(self) -> Limiter:
+        return Limiter(Rate(self._allowed, int(self._seconds * 1000 * WINDOW_MARGIN)))
+
+    def _back_off(self, retry_after: str) -> None:
+        now = time.monotonic()
+        if retry_after.isdigit():
+            self._resume_at = max(self._resume_at, now + min(int(retry_after), LONGEST_PAUSE))
+        if now - self._slowed_at >= self._seconds:
+            self._slowed_at = now
+            self._allowed = max(1, int(self._allowed * SLOWER))
+            self._limiter = self._make_limiter()
 
 
 def _is_not_json(response: requests.Response | None, _error: BaseException | None) -> bool:
@@ -102,8 +134,7 @@ class ModeClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        window_ms = int(settings.rate_limit_seconds * 1000 * WINDOW_MARGIN)
-        self._adapter = _LimitedAdapter(Limiter(Rate(settings.rate_limit_requests, window_ms)))
+        self._adapter = _LimitedAdapter(settings.rate_limit_requests, settings.rate_limit_seconds)
         transport = Client(
             raise_for_status=False,
             status_codes=RETRY_STATUSES,
@@ -128,6 +159,11 @@ class ModeClient:
     def requests_by_endpoint(self) -> Mapping[str, int]:
         """Requests sent so far for each endpoint."""
         return dict(self._adapter.sent)
+
+    @property
+    def answers(self) -> int:
+        """How many requests were answered at all."""
+        return self._adapter.answers
 
     @property
     def refused(self) -> int:
@@ -190,7 +226,8 @@ class ModeClient:
         values: Mapping[str, str],
         intent: str,
         params: Mapping[str, str] | None = None,
-        is_last: Callable[[dict[str, Any]], bool] | None = None,
+        is_enough: Callable[[list[dict[str, Any]]], bool] | None = None,
+        expected: int | None = None,
     ) -> Walk:
         """Reads one list to its end, however it is paged.
 
@@ -199,7 +236,9 @@ class ModeClient:
             values: What fills the path's placeholders.
             intent: What it is for, as it reads after "Could not".
             params: Query parameters beside the route's own.
-            is_last: Says of a row that no row after it is wanted; the page it is on is kept.
+            is_enough: Says of a page that no page after it is wanted.
+            expected: How many rows the parent says there are; a list without counters of its own that has exactly
+                so many is not asked for another page.
 
         Raises:
             ModeError: By kind; a dead link to a page past the end is not an error.
@@ -217,9 +256,11 @@ class ModeClient:
             count, pages = counters(body)
             total = count if count is not None else total
             followed = _follow(body, query, number) if route.pager in (Pager.NEXT, Pager.CURSOR) else {}
-            if not fresh or _is_end(route.pager, number, pages, bool(followed), "next_page" in body):
+            if not fresh or _is_end(route.pager, number, len(page), pages, bool(followed), "next_page" in body):
                 break
-            if is_last is not None and page and is_last(page[-1]):
+            if len(rows) == expected and route.pager is Pager.UNSEEN:
+                break
+            if is_enough is not None and is_enough(page):
                 break
             query.update(followed or {"page": str(number + 1)})
         return Walk(rows, total)
@@ -295,18 +336,21 @@ def asking_for(endpoint: str) -> Iterator[None]:
         _asking_for.reset(token)
 
 
-def _is_end(pager: Pager, number: int, pages: int | None, followed: bool, says_next: bool) -> bool:
+def _is_end(pager: Pager, number: int, size: int, pages: int | None, followed: bool, says_next: bool) -> bool:
     """Whether page `number`, which brought something new, was the last one of a list.
 
     Args:
         pager: How the list is paged.
         number: 1 for the first page.
+        size: How many rows the page has.
         pages: How many pages the list says it has, None where it does not.
         followed: Whether the page names a next one.
         says_next: Whether it has a field for that, empty or not.
     """
     if pager in (Pager.SINGLE, Pager.OBJECT):
         return True
+    if pager is Pager.WHOLE:
+        return size < PAGE
     if pager is Pager.CURSOR:
         return not followed
     if pages is not None and pager in (Pager.COUNTED, Pager.NEXT):

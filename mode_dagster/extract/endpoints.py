@@ -32,6 +32,8 @@ class Pager(StrEnum):
 
     COUNTED = "counted"
     """`pagination.total_pages` says so; a list without that block is read as UNSEEN."""
+    WHOLE = "whole"
+    """Said to come whole, but not by everybody: ask for a second page only where the first has 30 rows or more."""
     UNSEEN = "until no unseen token"
     """Pages have no counters: go on until one brings no row that was not there before."""
     SINGLE = "single page"
@@ -144,9 +146,15 @@ class Endpoint:
     """Used instead of `rest` when `listing = "discovery"`."""
     key: tuple[str, ...] = ("token",)
     version: tuple[str, ...] = ()
-    """Fields of the parent that move when this list may have changed."""
+    """Fields of the parent that move when this list may have changed; without any it is read in every sync."""
+    daily: bool = False
+    """Has a parent but nothing that tells of changes: read again after `reread_hours`, not in every sync."""
     counter: str = ""
     """Field of the parent that says how many rows this list has; absent means unknown, 0 means none."""
+    nothing_without: str = ""
+    """Field of the parent that means an empty list where it is 0, although it counts something else."""
+    history: bool = False
+    """Rows say what happened: they are never marked as deleted."""
     references: tuple[str, ...] = ()
     """Tables, besides the parent, that rows point to; they show as lineage."""
     days: Literal["", "history_days", "query_run_days"] = ""
@@ -172,15 +180,20 @@ class Endpoint:
             return ()
         own = {column.name for column in self.columns}
         return tuple(
-            text(name, f"Token of the {name.removesuffix('_token')} that this row belongs to.")
+            text(name, f"Token of the {name.removesuffix('_token').replace('_', ' ')} that this row belongs to.")
             for name in self.rest.placeholders
             if name not in own
         )
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
-        """Every documented column of the table, parents' tokens last."""
-        return (*self.columns, *self.parent_columns)
+        """Every column of the table, parents' tokens and our own mark last."""
+        return (*self.columns, *self.parent_columns, *(() if self.history else (DELETED,)))
+
+    @property
+    def list_columns(self) -> tuple[str, ...]:
+        """The parents' tokens that name one list of this endpoint."""
+        return self.rest.placeholders if self.rest else ()
 
 
 GONE = frozenset({403, 404})
@@ -195,6 +208,9 @@ CREATOR = text("creator_username", "Username of the person who created it.", "_l
 EXECUTOR = text("executed_by_username", "Username of the person who started it.", "_links.executed_by")
 WEB = text("web_url", "Address of its page in Mode.", "_links.web")
 
+DELETED = time("deleted_at", "When a sync first found it gone from Mode; empty while it is there.")
+FINISHED = ("succeeded", "completed", "failed", "cancelled")
+"""States that a run does not leave any more."""
 RUN_STATES = "pending, enqueued, running_notebook, succeeded, completed, failed or cancelled"
 
 SCHEDULE_COLUMNS = (
@@ -503,9 +519,10 @@ RUNS = Endpoint(
     noun="run",
     family=Family.RUNS,
     description="Every run of every report: state, start, end, who or what started it.",
-    version=("last_run_at", "runs_count"),
+    version=("last_run_at", "last_run_token", "runs_count"),
     counter="runs_count",
     days="history_days",
+    history=True,
     rest=Route(
         "/{workspace}/reports/{report_token}/runs",
         ("report_runs", "runs"),
@@ -530,7 +547,9 @@ QUERY_RUNS = Endpoint(
     noun="query_run",
     family=Family.RUNS,
     description="Every query of every run: how long it took, what SQL was sent, why it failed.",
+    version=("state",),
     days="query_run_days",
+    history=True,
     references=("queries",),
     rest=Route(
         "/{workspace}/reports/{report_token}/runs/{run_token}/query_runs",
@@ -589,6 +608,7 @@ REPORT_SUBSCRIPTIONS = Endpoint(
     family=Family.SCHEDULES,
     description="What is e-mailed after scheduled runs, and to how many people.",
     version=("updated_at", "schedules_count"),
+    nothing_without="schedules_count",
     references=("report_schedules",),
     rest=Route(
         "/{workspace}/reports/{report_token}/subscriptions",
@@ -684,7 +704,7 @@ DATASETS = Endpoint(
     rest=Route(
         "/{workspace}/spaces/{space_token}/datasets",
         ("reports", "datasets"),
-        Pager.UNSEEN,
+        Pager.WHOLE,
         parent="spaces",
         tolerate=NOT_FOR_THIS_KEY,
         skip_type="Report",
@@ -703,9 +723,10 @@ DATASET_RUNS = Endpoint(
     noun="dataset_run",
     family=Family.DATASETS,
     description="Every run of every dataset.",
-    version=("last_run_at", "runs_count"),
+    version=("last_run_at", "last_run_token", "runs_count"),
     counter="runs_count",
     days="history_days",
+    history=True,
     rest=Route(
         "/{workspace}/datasets/{dataset_token}/runs",
         ("report_runs", "dataset_runs"),
@@ -740,6 +761,7 @@ DATASET_FIELDS = Endpoint(
     family=Family.DATASETS,
     description="Columns of each dataset.",
     key=("dataset_token", "name"),
+    daily=True,
     rest=Route("/{workspace}/datasets/{dataset_token}/fields", ("fields",), parent="datasets", tolerate=GONE),
     columns=(text("name", "Name of the column."), text("type", "Type of the column.")),
 )
@@ -749,6 +771,7 @@ DATASET_FIELD_DESCRIPTIONS = Endpoint(
     noun="dataset_field_description",
     family=Family.DATASETS,
     description="What people wrote about the columns of each dataset.",
+    daily=True,
     references=("dataset_fields",),
     rest=Route(
         "/{workspace}/datasets/{dataset_token}/field_descriptions",
@@ -875,6 +898,7 @@ SPACE_MEMBERSHIPS = Endpoint(
     noun="space_membership",
     family=Family.PEOPLE,
     description="Who joined which collection. Mode is retiring it; it no longer says who has access.",
+    daily=True,
     references=("memberships",),
     rest=Route(
         "/{workspace}/spaces/{space_token}/memberships",
@@ -896,6 +920,7 @@ SPACE_PERMISSIONS = Endpoint(
     noun="space_permission",
     family=Family.PEOPLE,
     description="Who may view or edit which collection.",
+    daily=True,
     references=("groups",),
     rest=Route(
         "/{workspace}/spaces/{space_token}/permissions",
@@ -919,6 +944,7 @@ USERS = Endpoint(
     noun="user",
     family=Family.PEOPLE,
     description="The people met as creators and executors of what was read, one request each.",
+    daily=True,
     references=("runs",),
     rest=Route("/{username}", pager=Pager.OBJECT, parent="reports", tolerate=NOT_FOR_THIS_KEY),
     columns=(
@@ -941,6 +967,7 @@ AUDIT_LOGS = Endpoint(
     description="Who did what, from where. Only workspace API tokens may read it.",
     key=("id",),
     days="history_days",
+    history=True,
     rest=Route(
         "/{workspace}/audit_logs",
         ("audit_logs",),

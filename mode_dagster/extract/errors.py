@@ -5,6 +5,7 @@
     ├── ModeAuthError        401: Mode does not know the credentials                → a person mends them
     ├── ModeRequestError     any other 4xx: not there, not allowed, not understood  → not retried
     ├── ModeUnavailable      429, 5xx, time-outs, resets, after our own retries     → later
+    ├── ModeListingError     a listing is refused or far shorter than what is stored → look before it counts
     └── ModeResponseError    an answer with status 200 that is not what Mode sends  → look at it
 
 A message says what we were doing, what came back, what to do. It never holds a secret or a whole body.
@@ -39,6 +40,10 @@ class ModeUnavailable(ModeError):  # noqa: N818 - says a state, not a fault of t
     """Mode could not be reached or failed, and retries did not help."""
 
     retryable = True
+
+
+class ModeListingError(ModeError):
+    """A listing that would mark much as deleted, or that was readable before and is not now."""
 
 
 class ModeResponseError(ModeError):

@@ -4,7 +4,7 @@ Here: names that other tools rely on, and what may not be mixed.
 Not here: what is loaded (`source`), Dagster.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,14 @@ from typing import Any
 import dlt
 from dlt.common.pipeline import LoadInfo
 from dlt.destinations import duckdb
-from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 
+from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import ModeConfigError, ModeError
+from mode_dagster.extract.source import mode_analytics_source
+from mode_dagster.extract.stored import mark_deleted
+from mode_dagster.extract.sync import Sync
 
 PIPELINE = "mode_analytics_pipeline"
 DATASET = "mode_analytics_data"
@@ -47,15 +50,24 @@ def mode_pipeline(dataset: str = DATASET) -> Pipeline:
     return dlt.pipeline(PIPELINE, destination=duckdb(path), dataset_name=dataset)
 
 
-def load(pipeline: Pipeline, source: DltSource) -> LoadInfo:
-    """Runs the pipeline.
+def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterator[LoadInfo]:
+    """Loads what changed, a part at a time, then marks what is gone.
+
+    Args:
+        pipeline: Where to.
+        sync: What reads Mode; it must know the same pipeline.
+        tables: Which tables; none means all.
 
     Raises:
         ModeError: Mode could not be read; without dlt's wrapping.
         PipelineStepFailed: Anything else that went wrong in dlt or the destination.
     """
+    selected = frozenset(tables or BY_NAME)
     with mode_errors():
-        return pipeline.run(source)
+        load_pending(pipeline)
+        for _ in sync.checkpoints(selected):
+            yield pipeline.run(mode_analytics_source(sync).with_resources(*selected))
+        mark_deleted(pipeline, sync.settings.listing, sync.now())
 
 
 @contextmanager

@@ -1,17 +1,19 @@
 """The catalogue as a dlt source: one resource per table.
 
-Here: what dlt must know of a table (key, columns, how to merge).
+Here: what dlt must know of a table (key, columns, how to merge), and the ledger beside its rows.
 Not here: where the rows come from (`sync`), where they go (`pipeline`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import dlt
 from dlt.common.schema.typing import TColumnSchema
+from dlt.common.schema.utils import new_table
 from dlt.extract import DltResource
 
-from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
+from mode_dagster.extract.endpoints import ENDPOINTS, Column, Endpoint
+from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY
 from mode_dagster.extract.sync import Sync
 
 
@@ -22,36 +24,67 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
     Building it reads no settings and asks nothing.
 
     Args:
-        sync: The `Sync` that fetches; None makes one from the settings when rows are first asked for.
+        sync: The `Sync` that fetches; None makes one, from the settings and what the running pipeline has loaded
+            before, when rows are first asked for.
     """
-    sync = sync or Sync()
+    shared = _Shared(sync)
+    schema = dlt.current.source_schema()
     for endpoint in ENDPOINTS:
-        yield _resource(endpoint, sync)
+        # in the schema and not in the resource's hints: the ledger's hints would inherit them
+        schema.update_table(new_table(endpoint.name, columns=column_hints(endpoint.all_columns, endpoint.key)))
+        yield _resource(endpoint, shared)
 
 
-def _resource(endpoint: Endpoint, sync: Sync) -> DltResource:
+class _Shared:
+    """The one sync of a source, made when it is first needed."""
+
+    def __init__(self, sync: Sync | None) -> None:
+        self._sync = sync
+
+    @property
+    def sync(self) -> Sync:
+        if self._sync is None:
+            self._sync = Sync(pipeline=dlt.current.pipeline())
+        return self._sync
+
+
+def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
     def rows() -> Iterator[Any]:
         yield dlt.mark.materialize_table_schema()
-        yield from sync.pages(endpoint.name, frozenset(dlt.current.source().selected_resources))
+        selected = frozenset(dlt.current.source().selected_resources)
+        yield from shared.sync.pages(endpoint.name, selected)
+        # beside the rows and not in a resource of its own: they are loaded together or not at all
+        if lines := shared.sync.ledger_rows(endpoint.name):
+            yield dlt.mark.with_hints(lines, _ledger_hints(), create_table_variant=True)
 
     return dlt.resource(
         rows,
         name=endpoint.name,
         primary_key=list(endpoint.key),
         write_disposition="merge",
-        columns=column_hints(endpoint),
         file_format="parquet",
     )
 
 
-def column_hints(endpoint: Endpoint) -> dict[str, TColumnSchema]:
-    """Column hints for every documented column, so that it exists, with its type, before any value was met."""
-    return {
-        column.name: {
+def _ledger_hints() -> Any:
+    return dlt.mark.make_hints(
+        table_name=LEDGER,
+        primary_key=list(LEDGER_KEY),
+        write_disposition="merge",
+        columns=column_hints(LEDGER_COLUMNS, LEDGER_KEY),
+        file_format="parquet",
+    )
+
+
+def column_hints(columns: Iterable[Column], key: Iterable[str]) -> list[TColumnSchema]:
+    """Column hints, so that each column exists, with its type, before any value was met."""
+    keys = set(key)
+    return [
+        {
             "name": column.name,
             "data_type": column.data_type,
-            "nullable": column.name not in endpoint.key,
+            "nullable": column.name not in keys,
             "description": column.description,
         }
-        for column in endpoint.all_columns
-    }
+        for column in columns
+    ]

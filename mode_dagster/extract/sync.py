@@ -1,94 +1,79 @@
-"""One sync: what is asked of Mode, in which order, and what came of it.
+"""One sync: which tables are read in which order, what they share, and the plan of it.
 
-Here: walking the catalogue from parents to children, twenty requests at a time, each list once; which failure
-stops everything and which only its own table; the report of each endpoint.
-Not here: HTTP (`client`), rows (`rows`), dlt (`source`).
+Here: settings, connection, threads, what is stored, checkpoints.
+Not here: one table's lists (`walk`), HTTP (`client`), rules of the ledger (`ledger`), dlt (`source`).
 """
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from mode_dagster.extract.client import NO_SUCH_ROUTE, WORKERS, ModeClient, Walk, asking_for
-from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route
+from dlt.pipeline.pipeline import Pipeline
+
+from mode_dagster.extract.client import WORKERS, ModeClient
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError
-from mode_dagster.extract.rows import Row, RowReader, whole
+from mode_dagster.extract.ledger import Values, is_listing, ledger_row
+from mode_dagster.extract.plan import Plan, make_plan
+from mode_dagster.extract.rows import Row
+from mode_dagster.extract.stored import Stored
+from mode_dagster.extract.walk import EndpointWalk, Report, kept_for_children, wanted_runs
 from mode_dagster.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
-Values = Mapping[str, Any]
-"""What children need of a parent row: path values, counters and times."""
-
-AHEAD = 4 * WORKERS
-"""Lists asked for ahead of the one being read, per endpoint: keeps the threads busy, bounds memory."""
-FAILED_LISTS = 10
-"""An endpoint is given up after this many lists that could not be read; fewer leave the other lists loaded."""
-PEOPLE = ("creator_username", "executed_by_username")
-"""Columns whose values are the people that `users` describes."""
-FIRST_AUDIT_LOG = datetime(2012, 1, 1, tzinfo=UTC)
-"""Before Mode existed: how far back audit logs are asked for when `history_days` sets no bound."""
-
-
-@dataclass
-class Report:
-    """What one sync did for one endpoint."""
-
-    rows: int = 0
-    """Rows fetched."""
-    lists: int = 0
-    """Lists read to their end: one, or one a parent."""
-    empty: int = 0
-    """Lists not asked for, because Mode's counter says that they are empty."""
-    skipped: Counter[int] = field(default_factory=Counter)
-    """Lists that Mode refused with a tolerated status, by status."""
-    counted: int | None = None
-    """Rows by Mode's own counters, over the lists that have one; None where none has."""
-    counted_rows: int = 0
-    """Rows fetched from those same lists."""
-    requests: int = 0
-    """Requests made, retries included."""
-    seconds: float = 0.0
-    """From the first request to the last row."""
-    note: str = ""
-    """Why there is nothing, or not everything; empty if all is there."""
-    error: ModeError | None = None
-    """What stopped it."""
+AUDIT_OVERLAP = timedelta(hours=1)
+"""Audit events may arrive late: each sync asks again for the last hour of the one before."""
 
 
 class Sync:
-    """Reads one workspace once.
+    """Reads one workspace once: what changed since it was last loaded.
 
     Nothing happens, no secret is read and no byte sent, before the first rows are asked for.
 
     Args:
         settings: The workspace and how to read it; None reads them when first needed.
+        pipeline: Where earlier syncs have loaded to; None reads everything.
+        reconcile: Read everything whether it moved or not, and count what was missed.
+        accept_shrunk: Listings that may be far shorter than what is stored.
         isolate: Whether an endpoint that fails leaves the others running (its `Report.error` says so), or raises.
         clock: Now, for windows of days.
+        say: Told the plan and the progress, in sentences.
     """
 
     def __init__(
         self,
         settings: Settings | None = None,
         *,
+        pipeline: Pipeline | None = None,
+        reconcile: bool = False,
+        accept_shrunk: Collection[str] = (),
         isolate: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        say: Callable[[str], None] = logger.info,
     ) -> None:
         self._given = settings
         self._isolate = isolate
+        self._say = say
         self._stack = ExitStack()
         self._client: ModeClient | None = None
-        self._walks = {endpoint.name: _EndpointWalk(self, endpoint) for endpoint in ENDPOINTS}
+        self._walks = {endpoint.name: EndpointWalk(self, endpoint) for endpoint in ENDPOINTS}
+        self._listing_only = False
+        self._deadline: float | None = None
+        self._cache: dict[tuple[str, str], Any] = {}
+        self.pipeline = pipeline
+        self.reconcile = reconcile
+        self.accept_shrunk = accept_shrunk
         self.now = clock
         self.usernames: set[str] = set()
+        self.plan: Plan | None = None
         self.settings: Settings
+        self.stored: Stored
         self.executor: ThreadPoolExecutor
 
     def __enter__(self) -> Self:
@@ -116,11 +101,11 @@ class Sync:
 
     @property
     def reports(self) -> Mapping[str, Report]:
-        """What was done for each endpoint that was read."""
+        """What was done for each endpoint; nothing for those that were not read or had nothing due."""
         requests = self._client.requests_by_endpoint if self._client else {}
         for name, walk in self._walks.items():
             walk.report.requests = requests.get(name, 0)
-        return {name: walk.report for name, walk in self._walks.items() if walk.done}
+        return {name: walk.report for name, walk in self._walks.items()}
 
     @property
     def failures(self) -> Mapping[str, ModeError]:
@@ -128,24 +113,79 @@ class Sync:
         return {name: walk.report.error for name, walk in self._walks.items() if walk.report.error}
 
     def open(self) -> None:
-        """Reads the settings, connects and checks the credentials, once.
+        """Reads the settings and what is stored, and gets ready to ask, once.
 
         Raises:
-            ModeError: Settings or credentials are wrong, or Mode is out of reach.
+            ModeConfigError: Settings are wrong, or the destination holds another workspace.
         """
         if self._client is not None:
             return
         settings = self._given or load_settings()
         self.settings = self._stack.enter_context(reachable(settings, self.now))
+        self.stored = Stored(self.pipeline)
+        others = self.stored.workspaces - {self.settings.workspace}
+        if others:
+            raise ModeConfigError(
+                f"The destination holds the workspace {', '.join(sorted(others))}, and the settings name "
+                f"{self.settings.workspace}: two workspaces in one schema can't be told apart. Name another file in "
+                "DESTINATION__DUCKDB__CREDENTIALS, or delete the old one."
+            )
         client = ModeClient(self.settings)
         self._stack.callback(client.close)
-        client.verify()
         self.executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="mode")
         self._stack.callback(self.executor.shutdown, wait=True, cancel_futures=True)
         self._client = client
 
+    def checkpoints(self, selected: frozenset[str]) -> Iterator[int]:
+        """Cuts the sync into parts, each to be extracted and loaded before the next is asked for.
+
+        The first part is the listings, which tell what changed; then comes the plan, said and kept in `plan`; then
+        what is due, at most `checkpoint_seconds` a part.
+
+        Args:
+            selected: The endpoints to be read.
+        """
+        self.open()
+        number = 0
+        if any(is_listing(BY_NAME[name], self.settings.listing) for name in selected):
+            number += 1
+            self._listing_only = True
+            yield number
+            self._listing_only = False
+        self.plan = self.make_plan(selected)
+        self._say(str(self.plan))
+        before, began = self.client.requests, time.monotonic()
+        while number == 0 or not self._is_finished(selected):
+            number += 1
+            self._deadline = time.monotonic() + self.settings.checkpoint_seconds
+            yield number
+            if not self._is_finished(selected):
+                self._say(self.plan.progress(self.client.requests - before, time.monotonic() - began))
+
+    def _is_finished(self, selected: frozenset[str]) -> bool:
+        """Whether nothing is left to read; a table with nothing due needs no part of its own."""
+        if self.plan is not None and self.plan.requests == 0 and not self.plan.settles:
+            return True
+        return all(self._walks[name].done for name in selected)
+
+    def make_plan(self, selected: frozenset[str]) -> Plan:
+        """What is due, for each selected endpoint; reads the listings that it takes to know.
+
+        Raises:
+            ModeError: A listing could not be read.
+        """
+        self.open()
+        for endpoint in ENDPOINTS:
+            if endpoint.name in selected:
+                tells = is_listing(endpoint, self.settings.listing) and kept_for_children(endpoint)
+                for name in (self._comes_before(endpoint, selected) - selected) | ({endpoint.name} if tells else set()):
+                    self._finish(name)
+        return make_plan(self, [self._walks[e.name] for e in ENDPOINTS if e.name in selected])
+
     def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:
         """The rows of one table, list by list; None while a parent is still being read by its own reader.
+
+        Ends at a checkpoint, too; asked again, it goes on.
 
         Args:
             name: Endpoint.
@@ -156,33 +196,132 @@ class Sync:
         """
         self.open()
         walk = self._walks[name]
-        while waiting := {other for other in self._comes_after(walk.endpoint, selected) if not self._walks[other].done}:
+        if walk.done or (self._listing_only and not is_listing(walk.endpoint, self.settings.listing)):
+            return
+        while waiting := self._comes_before(walk.endpoint, selected):
+            if self._is_over():
+                return
             if waiting <= selected:
                 yield None
             else:
                 for other in waiting - selected:
                     self._finish(other)
-        yield from walk.pages()
+        for rows in walk.pages():
+            yield rows
+            if self._is_over():
+                return
+
+    def walk(self, name: str) -> EndpointWalk:
+        """The lists of one endpoint."""
+        return self._walks[name]
+
+    def ledger_rows(self, name: str) -> list[dict[str, Any]]:
+        """What the ledger is to note of the rows given since it was last asked for."""
+        walk = self._walks[name]
+        if self._listing_only and not walk.done:
+            return []
+        lines, walk.lines = walk.lines, []
+        return [ledger_row(line, self.settings.workspace, self.now()) for line in lines]
+
+    def _is_over(self) -> bool:
+        return not self._listing_only and self._deadline is not None and time.monotonic() >= self._deadline
 
     def _finish(self, name: str) -> None:
         """Reads an endpoint only for what its children need of it."""
-        for _ in self.pages(name, frozenset()):
+        for parent in self._comes_before(BY_NAME[name], frozenset()):
+            self._finish(parent)
+        for _ in self._walks[name].pages():
             pass
 
-    def _comes_after(self, endpoint: Endpoint, selected: frozenset[str]) -> set[str]:
-        """What must be read before: the parent, and for `users` whatever may name people."""
+    def _comes_before(self, endpoint: Endpoint, selected: frozenset[str]) -> set[str]:
+        """What must be read first: the parent, and for `users` whatever may name people.
+
+        What is stored stands in for a parent that is not selected, unless the table is itself a listing: those are
+        how changes are seen.
+        """
         route = endpoint.route(self.settings.listing)
         if route is None or route.parent is None:
             return set()
-        return {route.parent} | (selected - {endpoint.name} if "username" in route.placeholders else set())
+        first = {route.parent}
+        if not is_listing(endpoint, self.settings.listing) and route.parent not in selected:
+            first -= {route.parent} if route.parent in self.stored else set()
+        if "username" in route.placeholders:
+            first |= selected - {endpoint.name}
+        return {name for name in first if not self._walks[name].done}
 
     def parents(self, route: Route) -> list[Values]:
-        """One entry for each list on this route: what fills its path, and the parent's counters."""
+        """One entry for each list on this route: what fills its path, and the parent's counters and times."""
         if "username" in route.placeholders:
             return [{"username": name} for name in sorted(self.usernames)]
         if route.parent is None:
             return [{}]
-        return self._walks[route.parent].values
+        if route.parent == "runs":
+            return self._runs_to_look_into()
+        return self.known(BY_NAME[route.parent])
+
+    def known(self, endpoint: Endpoint) -> list[Values]:
+        """The rows of a table as children need them: just read, or stored where they were not read again."""
+        walk = self._walks[endpoint.name]
+        if is_listing(endpoint, self.settings.listing):
+            return walk.values if walk.done else self.stored.rows(endpoint, kept_for_children(endpoint))
+        owner = endpoint.list_columns[-1]
+        above = {values[owner]: values for values in self.known(BY_NAME[endpoint.parent or ""])}
+        kept = [
+            {**above[row[owner]], **row}
+            for row in self.stored.rows(endpoint, endpoint.list_columns)
+            if row[owner] in above and row[owner] not in walk.read
+        ]
+        return [*kept, *walk.values]
+
+    def _runs_to_look_into(self) -> list[Values]:
+        """Runs whose query runs were not read since they finished, whichever sync read the run."""
+        since = self.since("query_run_days")
+        if self.reconcile:
+            stored = self.stored.rows(BY_NAME["runs"], ["report_token", "state", "created_at"])
+        else:
+            stored = self.stored.runs_without_query_runs(since)
+        runs = {run["run_token"]: run for run in stored}
+        runs |= {run["run_token"]: run for run in self._walks["runs"].values}
+        fresh = [{**run, "is_first_load": run.get("is_first_load", False)} for run in runs.values()]
+        return wanted_runs(fresh, since)
+
+    def newest_finished(self, endpoint: Endpoint) -> Mapping[str, str]:
+        """See `Stored.newest_finished`; as it was when the sync began to read the endpoint."""
+        newest: Mapping[str, str] = self._once("newest", endpoint, lambda: self.stored.newest_finished(endpoint))
+        return newest
+
+    def unfinished(self, endpoint: Endpoint) -> Mapping[str, set[str]]:
+        """See `Stored.unfinished`; as it was when the sync began to read the endpoint."""
+        if endpoint.name == "query_runs" or not endpoint.history:
+            return {}
+        ask = self.stored.unfinished
+        runs: Mapping[str, set[str]] = self._once("unfinished", endpoint, lambda: ask(endpoint, self.now()))
+        return runs
+
+    def stored_counts(self, endpoint: Endpoint) -> Mapping[str, int]:
+        """How many rows are stored for each list; as it was when the sync first asked."""
+        route = endpoint.route(self.settings.listing)
+        column = route.placeholders[-1] if route and route.placeholders else ""
+        counts: Mapping[str, int] = self._once("counts", endpoint, lambda: self.stored.counts(endpoint, column))
+        return counts
+
+    def _once(self, what: str, endpoint: Endpoint, ask: Callable[[], Any]) -> Any:
+        key = (what, endpoint.name)
+        if key not in self._cache:
+            self._cache[key] = ask()
+        return self._cache[key]
+
+    def age_of_parents(self, route: Route) -> str:
+        """How old the stored rows are that stand in for a parent; empty where it was read now."""
+        if route.parent is None or self._walks[route.parent].done or not (read := self.stored.read_at(route.parent)):
+            return ""
+        minutes = max(0, int((self.now() - read).total_seconds() // 60))
+        return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+
+    def audited_until(self) -> datetime | None:
+        """Up to when audit logs are loaded; None where they are not, or all are wanted again."""
+        read = None if self.reconcile else self.stored.read_at("audit_logs")
+        return read - AUDIT_OVERLAP if read else None
 
     def listed_badly(self, parent: str | None) -> bool:
         """Whether the parents of a list are not all known."""
@@ -209,174 +348,6 @@ class Sync:
         return endpoint.name == ("spaces" if self.settings.listing is Listing.COLLECTIONS else "reports")
 
 
-class _EndpointWalk:
-    """All lists of one endpoint, each read once."""
-
-    def __init__(self, sync: Sync, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.report = Report()
-        self.values: list[Values] = []
-        self.done = False
-        self._sync = sync
-        self._reader = RowReader(endpoint)
-        self._kept = _kept_for_children(endpoint)
-        self._counted_parents: set[str] = set()
-        self._no_such_route = False
-
-    def pages(self) -> Iterator[list[Row]]:
-        """Rows, list by list.
-
-        Raises:
-            ModeError: See `Sync.failed`.
-        """
-        began = time.monotonic()
-        try:
-            yield from self._pages()
-        finally:
-            self.report.seconds = time.monotonic() - began
-            self.done = True
-
-    def _pages(self) -> Iterator[list[Row]]:
-        route = self.endpoint.route(self._sync.settings.listing)
-        if route is None:
-            self.report.note = f"only with listing = {Listing.DISCOVERY}"
-            return
-        if self._sync.listed_badly(route.parent):
-            self.report.note = f"only for those {_words(route.parent or '')} that could be listed"
-        for values, walk in self._walks_of(route):
-            rows = self._rows(route, values, walk)
-            self.values += [self._for_children(row, values) for row in rows]
-            self._sync.usernames.update(row[name] for row in rows for name in PEOPLE if row.get(name))
-            yield rows
-        if self.report.error:
-            self._sync.failed(self.endpoint, self.report.error)
-
-    def _walks_of(self, route: Route) -> Iterator[tuple[Values, Walk]]:
-        """Reads the lists in parallel, a bounded number ahead; gives them as they end."""
-        wanted = iter([values for values in self._sync.parents(route) if self._is_wanted(route, values)])
-        pending: dict[Future[Walk | None], Values] = {}
-        failed = 0
-        try:
-            while True:
-                while len(pending) < AHEAD and (values := next(wanted, None)) is not None:
-                    pending[self._sync.executor.submit(self._walk, route, values)] = values
-                if not pending:
-                    return
-                for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    values = pending.pop(future)
-                    try:
-                        walk = future.result()
-                    except ModeError as error:
-                        failed += 1
-                        self._note_failure(error, failed)
-                        continue
-                    if walk is not None:
-                        yield values, walk
-                if failed >= FAILED_LISTS:
-                    return
-        finally:
-            for future in pending:
-                future.cancel()
-
-    def _note_failure(self, error: ModeError, failed: int) -> None:
-        """Keeps the first failure; one that concerns everything is raised at once."""
-        if isinstance(error, ModeConfigError | ModeAuthError):
-            self.report.error = error
-            raise error
-        self.report.error = self.report.error or error
-        if failed > 1:
-            logger.warning("%s: %s", self.endpoint.name, error)
-
-    def _is_wanted(self, route: Route, values: Values) -> bool:
-        if self.endpoint.counter and whole(values.get(self.endpoint.counter)) == 0:
-            self.report.empty += 1
-            self._count(route, values, 0, 0)
-            return False
-        since = self._sync.since("query_run_days") if self.endpoint.days == "query_run_days" else None
-        return not _is_before(values, since)
-
-    def _walk(self, route: Route, values: Values) -> Walk | None:
-        """One list, in a thread; None where there is none to be had."""
-        if self._no_such_route:
-            return None
-        if self._sync.is_spent():
-            self.report.note = "stopped at max_requests"
-            return None
-        path_values = {name: str(values[name]) for name in route.placeholders}
-        since = self._rows_since()
-        is_last = (lambda row: _is_before(row, since)) if since else None
-        refused = 0
-        with asking_for(self.endpoint.name):
-            for path in filter(None, (route.path, route.fallback)):
-                asked = replace(route, path=path)
-                try:
-                    intent = _intent(self.endpoint, path_values)
-                    return self._sync.client.walk(asked, path_values, intent, self._window(route), is_last)
-                except ModeError as error:
-                    refused = self._tolerate(route, error)
-        self.report.skipped[refused] += 1
-        return None
-
-    def _tolerate(self, route: Route, error: ModeError) -> int:
-        """The status of a refusal that concerns this list alone; any other error is raised."""
-        status = error.status
-        is_way_in = self._sync.is_way_in(self.endpoint)
-        optional = route.parent is None and status in (403, 404) and not is_way_in
-        if status is not None and (status in route.tolerate or optional):
-            self._no_such_route = NO_SUCH_ROUTE in str(error) and not route.fallback
-            logger.info("%s: %s", self.endpoint.name, error)
-            return status
-        if status == 404 and is_way_in and route.parent is None:
-            hint = (
-                'Mode itself has no such list: set listing to "collections".'
-                if route.pager is Pager.NEXT
-                else f"Is {self._sync.settings.workspace!r} the workspace's name in Mode's URLs, "
-                "and does the API token belong to it?"
-            )
-            raise ModeConfigError(f"{error} {hint}", status=404) from None
-        raise error
-
-    def _window(self, route: Route) -> dict[str, str]:
-        """Audit logs must be asked for by time; no other list may be."""
-        if route.pager is not Pager.CURSOR:
-            return {}
-        start = self._rows_since() or FIRST_AUDIT_LOG
-        return {"start_timestamp": start.isoformat(), "end_timestamp": self._sync.now().isoformat()}
-
-    def _rows_since(self) -> datetime | None:
-        return self._sync.since("history_days") if self.endpoint.days == "history_days" else None
-
-    def _rows(self, route: Route, values: Values, walk: Walk) -> list[Row]:
-        since = self._rows_since()
-        path_values = {name: values[name] for name in route.placeholders}
-        rows = [
-            self._reader.read(row, path_values)
-            for row in walk.rows
-            if not (route.skip_type and row.get("type") == route.skip_type) and not _is_before(row, since)
-        ]
-        self.report.lists += 1
-        self.report.rows += len(rows)
-        if since is None:
-            counter = whole(values.get(self.endpoint.counter)) if self.endpoint.counter else None
-            self._count(route, values, walk.total_count if counter is None else counter, len(rows))
-        return rows
-
-    def _count(self, route: Route, values: Values, expected: int | None, rows: int) -> None:
-        """Adds what Mode's counter says: once for each report, even where its charts are lists by query."""
-        if expected is None:
-            return
-        owner = str(values[route.placeholders[0]]) if route.placeholders else ""
-        if owner not in self._counted_parents:
-            self._counted_parents.add(owner)
-            self.report.counted = (self.report.counted or 0) + expected
-        self.report.counted_rows += rows
-
-    def _for_children(self, row: Row, values: Values) -> Values:
-        inherited = {name: value for name, value in values.items() if name in self._kept}
-        own = {name: row[name] for name in self._kept if name in row}
-        return {**inherited, f"{self.endpoint.noun}_token": row.get("token"), **own}
-
-
 def reachable(settings: Settings, clock: Callable[[], datetime]) -> AbstractContextManager[Settings]:
     """The settings to use: of the bundled sandbox, started for this sync, or as they are."""
     if not settings.is_sandbox:
@@ -384,36 +355,3 @@ def reachable(settings: Settings, clock: Callable[[], datetime]) -> AbstractCont
     from mode_dagster.sandbox.bundled import bundled
 
     return bundled(settings, clock)
-
-
-def _kept_for_children(endpoint: Endpoint) -> frozenset[str]:
-    """The fields that paths, counters and versions of everything below an endpoint need."""
-    kept: set[str] = set()
-    for child in ENDPOINTS:
-        if child.parent == endpoint.name and child.rest:
-            kept |= {*child.rest.placeholders, *child.version, child.counter, "created_at", "state"}
-            kept |= _kept_for_children(child)
-    return frozenset(kept - {"", f"{endpoint.noun}_token"})
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _intent(endpoint: Endpoint, path_values: Mapping[str, str]) -> str:
-    """What one request is for, as it reads after "Could not"."""
-    if "username" in path_values:
-        return f"look up the person {path_values['username']}"
-    owners = ", ".join(f"{_words(name.removesuffix('_token'))} {value}" for name, value in path_values.items())
-    return f"list {_words(endpoint.name)}{f' of {owners}' if owners else ''}"
-
-
-def _is_before(values: Values, since: datetime | None) -> bool:
-    """Whether a row was created before `since`; False where either is unknown."""
-    if since is None or not isinstance(created := values.get("created_at"), str):
-        return False
-    try:
-        moment = datetime.fromisoformat(created)
-    except ValueError:
-        return False
-    return moment.replace(tzinfo=moment.tzinfo or UTC) < since

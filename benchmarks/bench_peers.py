@@ -1,0 +1,245 @@
+"""How many requests this project and its peers need for a first load and for the syncs after it.
+
+`python benchmarks/bench_peers.py [--sizes 300,2756] [--loaders ours,plain,datahub] [--datahub-venv PATH]`
+
+Three loaders read the same sandbox, each from an empty folder: this project, plain declarative dlt (`plain_dlt.py`)
+and DataHub's Mode source, installed at the first use into a virtual environment of its own. Each loads three times:
+first, again with nothing changed (the sandbox's clock stands still), and after the clock moved on until 1 % of the
+reports were edited or had run.
+Requests are counted by the sandbox; seconds are with every rate limit out of the way, minutes are what the requests
+take at the 4 a second that Mode allows. Nothing is asserted but that each loader ends well and holds all reports.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from pathlib import Path
+
+import duckdb
+
+from mode_dagster.sandbox import Request, Sandbox, SandboxOptions
+from mode_dagster.sandbox.routes import Answer
+
+DATAHUB = "acryl-datahub[mode]==1.7.0.17"
+RUN_RECIPE = """
+import sys
+from datahub.configuration.config_loader import load_config_file
+from datahub.ingestion.run.pipeline import Pipeline
+pipeline = Pipeline.create(load_config_file(sys.argv[1]), report_to=None, no_progress=True)
+pipeline.run()
+pipeline.raise_from_status()
+"""
+"""What `datahub ingest` does, without its look for a newer version, which takes up to 3 seconds."""
+UNLIMITED = 10_000_000
+PREFIX = "SOURCES__MODE_ANALYTICS_SOURCE__"
+START = datetime(2025, 6, 11, 12, tzinfo=UTC)
+"""A Wednesday noon in the sandbox: every run of the benchmark reads the same workspace."""
+SHARE = 0.01
+STEP = timedelta(minutes=1)
+FOOTNOTES = """
+Times ours: requests, divided by this project's in the same step.
+What each loader reads:
+- ours: every table of the endpoint catalogue, so besides reports, queries and charts also runs, query runs,
+  filters, schedules, subscriptions, datasets, definitions, members, groups, permissions and the audit log;
+- plain: collections, reports, queries, charts, runs, query runs, data sources;
+- datahub: collections, reports, datasets, queries, charts, data sources, definitions and creators, and it parses
+  the SQL for lineage (in its seconds); no runs, query runs, schedules, filters, subscriptions, groups, permissions
+  or audit log. Personal collections are read too, as by the others; a creator who is gone (404) is asked for again
+  each time.
+"""
+
+
+class Clock:
+    """The sandbox's clock, which stands still unless it is set."""
+
+    now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class RecordedSandbox(Sandbox):
+    """The sandbox with Mode's answers as DataHub's recordings have them, where the two differ.
+
+    DataHub pages the list of datasets until an empty page, so a server that ignores `page` keeps it for ever;
+    and it expects a list under a chart's `encoding.x`.
+    """
+
+    def answer(self, request: Request, headers: "Message[str, str]", body: bytes) -> Answer:
+        answer = super().answer(request, headers, body)
+        if request.path.endswith("/datasets") and re.search(r"\bpage=(?!1\b)", request.query):
+            answer.body = json.dumps({"_embedded": {"reports": []}})
+        if request.path.endswith("/charts"):
+            answer.body = re.sub(r'"x": ({[^}]*})', r'"x": [\1]', answer.body)
+        return answer
+
+
+@dataclass(frozen=True)
+class Loader:
+    name: str
+    command: Callable[[Sandbox, Path], list[str]]
+    held: Callable[[Path], int]
+    """How many reports there are where the loader put them."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="300,2756", help="how many reports, in turn")
+    parser.add_argument("--loaders", default="ours,plain,datahub", help="of %(default)s; ours first, to compare with")
+    parser.add_argument("--days", type=int, default=10, help="days of runs before the first load (%(default)s)")
+    parser.add_argument("--datahub-venv", type=Path, default=Path.home() / ".cache/mode-dagster-datahub")
+    parser.add_argument("--log", type=Path, default=Path(os.devnull), help="file for what the loaders print")
+    options = parser.parse_args()
+    known = {loader.name: loader for loader in loaders(options.datahub_venv)}
+    chosen = [known[name] for name in options.loaders.split(",")]
+    if "datahub" in options.loaders.split(","):
+        install_datahub(options.datahub_venv)
+    print(f"Sandbox with {options.days} days of runs. DataHub: {DATAHUB}.\n")
+    print("| loader | reports | what | requests | seconds | minutes at 4/s | times ours |")
+    print("|---|--:|---|--:|--:|--:|--:|")
+    with options.log.open("w") as log:
+        for reports in map(int, options.sizes.split(",")):
+            compare(chosen, SandboxOptions(reports, spaces_for(reports), days=options.days), log.fileno())
+    print(FOOTNOTES)
+
+
+def spaces_for(reports: int) -> int:
+    """80 collections at 2,756 reports, as in the largest workspace that DataHub's issues tell of."""
+    return 20 if reports < 1_000 else 80
+
+
+def compare(chosen: list[Loader], size: SandboxOptions, log: int) -> None:
+    ours: dict[str, int] = {}
+    for loader in chosen:
+        try:
+            for step, (what, requests, seconds) in enumerate(measured(loader, size, log)):
+                ours |= {step: requests} if loader.name == "ours" else {}
+                times = f"{requests / ours[step]:.1f}" if step in ours else "-"
+                row = f"{what} | {requests:,} | {seconds:.1f} | {requests / 240:.1f} | {times}"
+                print(f"| {loader.name} | {size.reports:,} | {row} |", flush=True)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            print(f"| {loader.name} | {size.reports:,} | {error} | - | - | - | - |", flush=True)
+
+
+def measured(loader: Loader, size: SandboxOptions, log: int) -> Iterator[tuple[str, int, float]]:
+    """Each step's name, requests and seconds, from an empty folder on."""
+    clock = Clock()
+    quiet = {"rate_limit_requests": UNLIMITED, "clock": clock}
+    size = SandboxOptions(reports=size.reports, spaces=size.spaces, days=size.days, **quiet)
+    with RecordedSandbox(size) as sandbox, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield "first load", *once(loader, sandbox, folder, log)
+        yield "nothing changed", *once(loader, sandbox, folder, log)
+        moved = move(clock, sandbox)
+        yield f"{moved:.1%} changed, {clock.now - START} later", *once(loader, sandbox, folder, log)
+
+
+def once(loader: Loader, sandbox: Sandbox, folder: Path, log: int) -> tuple[int, float]:
+    sandbox.requests.clear()
+    began = time.monotonic()
+    done = subprocess.run(
+        loader.command(sandbox, folder),
+        env={**os.environ, **settings(sandbox, folder)},
+        cwd=folder,
+        stdout=log,
+        stderr=log,
+        timeout=3_600,
+    )
+    seconds, requests = time.monotonic() - began, len(sandbox.requests)
+    if done.returncode:
+        raise RuntimeError(f"failed after {requests} requests: exit code {done.returncode}")
+    if (held := loader.held(folder)) < sandbox.options.reports:
+        raise RuntimeError(f"holds {held} of {sandbox.options.reports} reports")
+    return requests, seconds
+
+
+def settings(sandbox: Sandbox, folder: Path) -> dict[str, str]:
+    return {
+        PREFIX + "BASE_URL": sandbox.base_url,
+        PREFIX + "WORKSPACE": sandbox.workspace,
+        PREFIX + "USERNAME": sandbox.username,
+        PREFIX + "PASSWORD": sandbox.password,
+        PREFIX + "RATE_LIMIT_REQUESTS": str(UNLIMITED),
+        "DESTINATION__DUCKDB__CREDENTIALS": str(folder / "mode_analytics.duckdb"),
+        "DLT_DATA_DIR": str(folder / "dlt"),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "DATAHUB_TELEMETRY_ENABLED": "false",
+        "HOME": str(folder),
+    }
+
+
+def move(clock: Clock, sandbox: Sandbox) -> float:
+    """Lets time pass until enough reports were edited or had run; returns which share of them did."""
+    before, share = versions(sandbox), 0.0
+    while share < SHARE:
+        clock.now += STEP
+        now = versions(sandbox)
+        share = sum(before.get(token) != version for token, version in now.items()) / len(now)
+    return share
+
+
+def versions(sandbox: Sandbox) -> dict[str, tuple[datetime, datetime | None]]:
+    """Each report's `edited_at` and `last_run_at`, as its row in the listing would have them."""
+    moment, history = sandbox.world.moment(), sandbox.world.history
+    return {
+        report.token: (
+            history.edited_at(report, history.revision(report, moment.now)),
+            next((run.created_at for run in moment.runs(report)), None),
+        )
+        for report in moment.reports
+    }
+
+
+def loaders(datahub: Path) -> tuple[Loader, ...]:
+    plain = str(Path(__file__).with_name("plain_dlt.py"))
+    return (
+        Loader("ours", lambda *_: [sys.executable, "-m", "mode_dagster.extract"], rows_of_reports),
+        Loader("plain", lambda *_: [sys.executable, plain], rows_of_reports),
+        Loader("datahub", lambda *where: [str(datahub / "bin/python"), "-c", RUN_RECIPE, recipe(*where)], dashboards),
+    )
+
+
+def rows_of_reports(folder: Path) -> int:
+    with duckdb.connect(str(folder / "mode_analytics.duckdb"), read_only=True) as database:
+        return database.sql("SELECT count(*) FROM mode_analytics_data.reports").fetchone()[0]
+
+
+def dashboards(folder: Path) -> int:
+    return len(set(re.findall(r"urn:li:dashboard:\(mode,\w+\)", (folder / "datahub.json").read_text())))
+
+
+def recipe(sandbox: Sandbox, folder: Path) -> str:
+    config = {
+        "connect_uri": sandbox.base_url.removesuffix("/api"),
+        "workspace": sandbox.workspace,
+        "token": sandbox.username,
+        "password": sandbox.password,
+        "max_threads": 8,
+        "exclude_personal_collections": False,
+        "api_options": {"requests_per_minute": UNLIMITED},
+    }
+    sink = {"type": "file", "config": {"filename": str(folder / "datahub.json")}}
+    path = folder / "recipe.json"
+    path.write_text(json.dumps({"source": {"type": "mode", "config": config}, "sink": sink}))
+    return str(path)
+
+
+def install_datahub(folder: Path) -> None:
+    marker = folder / "installed"
+    if not (marker.is_file() and marker.read_text() == DATAHUB):
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([folder / "bin/pip", "install", "-qq", DATAHUB], check=True)
+        marker.write_text(DATAHUB)
+
+
+if __name__ == "__main__":
+    main()

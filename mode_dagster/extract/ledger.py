@@ -1,0 +1,141 @@
+"""The ledger: one row for every list that was read, so that what is loaded decides what is fetched.
+
+Here: the table `sync_ledger`, what a version is, and when a list must be read again.
+Not here: SQL (`stored`), what is asked when (`sync`).
+
+A ledger row is loaded together with the rows of its list and carries the same `_dlt_load_id`.
+It counts only once dlt has noted that load as complete, so it can't run ahead of the data.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mode_dagster.extract.endpoints import Endpoint, Listing, document, number, text, time
+from mode_dagster.extract.rows import whole
+
+LEDGER = "sync_ledger"
+LEDGER_KEY = ("endpoint", "parent")
+LEDGER_COLUMNS = (
+    text("endpoint", "Table that the list belongs to."),
+    text("parent", "Token of what the list hangs on (report, query, run …); empty for a list of the workspace."),
+    text("workspace", "Workspace that it was read from."),
+    document("version", "What the parent said of itself when the list was read; the list is read again when it moves."),
+    text("outcome", "complete, empty (Mode's counter said 0, so nothing was asked) or refused (see `http_status`)."),
+    number("http_status", "Status of a refusal."),
+    number("rows", "Rows read: of runs only those that were new or unfinished."),
+    number("counted", "Rows by Mode's own counter, where it has one."),
+    time("read_at", "When the list was read."),
+)
+COMPLETE, EMPTY, REFUSED = "complete", "empty", "refused"
+
+HISTORY_DAYS = "history_days"
+"""The setting is part of a version: who asks for more history reads the list again."""
+
+Values = Mapping[str, Any]
+"""What is kept of a parent row: what fills its children's paths, its counters and times."""
+Version = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the ledger holds of one list."""
+
+    version: Version
+    outcome: str
+    read_at: datetime
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row to be written into the ledger."""
+
+    endpoint: str
+    parent: str
+    outcome: str
+    version: Version = field(default_factory=dict)
+    http_status: int | None = None
+    rows: int = 0
+    counted: int | None = None
+
+
+def is_listing(endpoint: Endpoint, listing: Listing) -> bool:
+    """Whether a list is read in every sync, because it is what tells of changes in the others."""
+    route = endpoint.route(listing)
+    return route is None or route.parent is None or not (endpoint.version or endpoint.daily)
+
+
+def is_known_empty(endpoint: Endpoint, values: Values) -> bool:
+    """Whether Mode's counter is present and says that a list has nothing; absent means unknown."""
+    counter = endpoint.counter or endpoint.nothing_without
+    return bool(counter) and whole(values.get(counter)) == 0
+
+
+def version_of(endpoint: Endpoint, values: Values) -> Version:
+    """What the parent says that moves when the list may have moved.
+
+    Only fields that Mode sent are in it. Where none of the endpoint's own times is there, `updated_at` stands in: it
+    moves more often, but never less.
+    """
+    version = {name: canonical(values[name]) for name in endpoint.version if name in values}
+    if endpoint.version and not any(not name.endswith("_count") for name in version) and "updated_at" in values:
+        version["updated_at"] = canonical(values["updated_at"])
+    return version
+
+
+def canonical(value: Any) -> Any:
+    """A time in one form, whether it comes from Mode or from the destination; a counter as a number."""
+    if isinstance(value, str):
+        if value.isdigit():
+            return int(value)
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC).isoformat(timespec="milliseconds")
+    return value
+
+
+def has_moved(old: Version, new: Version) -> bool:
+    """Whether the list must be read again.
+
+    A field that one of the two lacks says nothing; where they share nothing but counters, all is unknown.
+    """
+    common = old.keys() & new.keys()
+    if all(name.endswith("_count") or name == HISTORY_DAYS for name in common):
+        return True
+    return any(old[name] != new[name] for name in common)
+
+
+def is_due(endpoint: Endpoint, entry: Entry | None, version: Version, reread: timedelta, now: datetime) -> bool:
+    """Whether a list that has a parent must be read in this sync.
+
+    Args:
+        endpoint: Whose list.
+        entry: What the ledger holds of it, None where it was never read to its end.
+        version: What the parent says now.
+        reread: How old lists without any version, and refusals, may get.
+        now: Now.
+    """
+    if entry is None:
+        return True
+    if not endpoint.version or (entry.outcome == REFUSED and not has_moved(entry.version, version)):
+        return now - entry.read_at >= reread
+    return has_moved(entry.version, version)
+
+
+def ledger_row(line: Line, workspace: str, now: datetime) -> dict[str, Any]:
+    """A line as a row of the table."""
+    return {
+        "endpoint": line.endpoint,
+        "parent": line.parent,
+        "workspace": workspace,
+        "version": dict(line.version),
+        "outcome": line.outcome,
+        "http_status": line.http_status,
+        "rows": line.rows,
+        "counted": line.counted,
+        "read_at": now,
+    }

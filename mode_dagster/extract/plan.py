@@ -1,0 +1,137 @@
+"""The plan of a sync: how much is due, how many requests that is, how long it takes.
+
+Here: counting and saying it.
+Not here: deciding what is due (`ledger`, `walk`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mode_dagster.extract.client import PAGE, WINDOW_MARGIN
+from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.ledger import Values, is_known_empty, is_listing
+from mode_dagster.extract.rows import whole
+
+if TYPE_CHECKING:
+    from mode_dagster.extract.sync import Sync
+    from mode_dagster.extract.walk import EndpointWalk
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """What one table costs."""
+
+    table: str
+    lists: int
+    """Lists that there are, one a parent."""
+    due: int
+    """Lists that must be read; of tables below tables that are read themselves, an estimate."""
+    requests: int
+    """Requests that this takes; first pages are certain, further ones estimated from Mode's counters."""
+    settled: int
+    """Due lists that Mode's counters say are empty: noted without a request."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is due after the listings were read."""
+
+    tables: Sequence[PlannedTable]
+    reports: int
+    """Reports that are listed."""
+    reports_changed: int
+    """Reports of which any list is due."""
+    per_second: float
+    """Requests that the rate limit permits."""
+    max_requests: int
+
+    @property
+    def requests(self) -> int:
+        """Requests for all tables."""
+        return sum(table.requests for table in self.tables)
+
+    @property
+    def settles(self) -> bool:
+        """Whether lists must be noted as empty, which takes a load but no request."""
+        return any(table.settled for table in self.tables)
+
+    def __str__(self) -> str:
+        bound = f"; stops at max_requests = {self.max_requests:,}" if self.max_requests else ""
+        return (
+            f"plan: {self.reports_changed:,} of {self.reports:,} reports changed, {self.requests:,} requests, "
+            f"{duration(self.requests / self.per_second)}{bound}"
+        )
+
+    def progress(self, done: int, seconds: float) -> str:
+        """How far it is after so many requests in so many seconds."""
+        rate = done / seconds if seconds > 0 else 0.0
+        left = max(0, self.requests - done) / (rate or self.per_second)
+        return f"progress: {done:,} of {self.requests:,} requests, {rate:.1f} a second, {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
+    """Counts what is due for the tables of `walks`."""
+    changed: set[str] = set()
+    tables = []
+    for walk in walks:
+        route = walk.route
+        if walk.done or route is None or route.parent is None or is_listing(walk.endpoint, sync.settings.listing):
+            continue
+        if "username" in route.placeholders or _is_below_selected(walk, walks):
+            requests = len(walk.preview()) + (_estimate_below(walk, walks) if walk.endpoint.name != "users" else 0)
+            tables.append(PlannedTable(walk.endpoint.name, requests, requests, requests, 0))
+            continue
+        asked = [values for values in walk.due if not is_known_empty(walk.endpoint, values)]
+        changed |= {str(values["report_token"]) for values in walk.due if "report_token" in values}
+        tables.append(
+            PlannedTable(
+                table=walk.endpoint.name,
+                lists=len(walk.due) + walk.report.unchanged,
+                due=len(walk.due),
+                requests=sum(_pages(walk, values) for values in asked),
+                settled=len(walk.due) - len(asked),
+            )
+        )
+    return Plan(
+        tables=tables,
+        reports=len(sync.known(BY_NAME["reports"])),
+        reports_changed=len(changed),
+        per_second=sync.settings.rate_limit_requests / (sync.settings.rate_limit_seconds * WINDOW_MARGIN),
+        max_requests=sync.settings.max_requests,
+    )
+
+
+def _is_below_selected(walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> bool:
+    """Whether the parents are read in the same sync, so that what is due below them can only be estimated."""
+    route = walk.route
+    return route is not None and any(w.endpoint.name == route.parent and not w.done for w in walks)
+
+
+def _estimate_below(walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> int:
+    """How many lists rows that are still to be read will bring, by Mode's counters; one each where there is none."""
+    route = walk.route
+    parent = next(w for w in walks if route is not None and w.endpoint.name == route.parent)
+    estimate = 0
+    for values in parent.due:
+        if is_known_empty(parent.endpoint, values) or is_known_empty(walk.endpoint, values):
+            continue
+        count = whole(values.get(parent.endpoint.counter))
+        before = whole(parent.counted_before(values)) if parent.is_incremental(values) else 0
+        estimate += 1 if count is None or before is None else max(count - before, 0)
+    return estimate
+
+
+def _pages(walk: "EndpointWalk", values: Values) -> int:
+    """Requests for one list."""
+    rows = whole(values.get(walk.endpoint.counter)) if walk.endpoint.counter else None
+    if rows is None or walk.is_incremental(values) or not walk.endpoint.history:
+        return 1
+    return max(1, -(-rows // PAGE))
