@@ -46,7 +46,8 @@ START = datetime(2025, 6, 11, 12, tzinfo=UTC)
 SHARE = 0.01
 STEP = timedelta(minutes=1)
 FOOTNOTES = """
-Times ours: requests, divided by this project's in the same step.
+Times ours: requests, divided by this project's in the same step. Refused: answered with 4xx, as Mode answers for what
+a key may not see or what is gone.
 What each loader reads:
 - ours: every table of the endpoint catalogue, so besides reports, queries and charts also runs, query runs,
   filters, schedules, subscriptions, datasets, definitions, members, groups, permissions and the audit log;
@@ -121,17 +122,18 @@ def compare(chosen: list[Loader], size: SandboxOptions, log: int) -> None:
     ours: dict[str, int] = {}
     for loader in chosen:
         try:
-            for step, (what, requests, seconds) in enumerate(measured(loader, size, log)):
+            for step, (what, requests, refused, seconds) in enumerate(measured(loader, size, log)):
                 ours |= {step: requests} if loader.name == "ours" else {}
                 times = f"{requests / ours[step]:.1f}" if step in ours else "-"
-                row = f"{what} | {requests:,} | {seconds:.1f} | {requests / 240:.1f} | {times}"
+                count = f"{requests:,} ({refused:,} refused)" if refused else f"{requests:,}"
+                row = f"{what} | {count} | {seconds:.1f} | {requests / 240:.1f} | {times}"
                 print(f"| {loader.name} | {size.reports:,} | {row} |", flush=True)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             print(f"| {loader.name} | {size.reports:,} | {error} | - | - | - | - |", flush=True)
 
 
-def measured(loader: Loader, size: SandboxOptions, log: int) -> Iterator[tuple[str, int, float]]:
-    """Each step's name, requests and seconds, from an empty folder on."""
+def measured(loader: Loader, size: SandboxOptions, log: int) -> Iterator[tuple[str, int, int, float]]:
+    """Each step's name, requests, how many of them got an error, and seconds; from an empty folder on."""
     clock = Clock()
     quiet = {"rate_limit_requests": UNLIMITED, "clock": clock}
     size = SandboxOptions(reports=size.reports, spaces=size.spaces, days=size.days, **quiet)
@@ -143,7 +145,7 @@ def measured(loader: Loader, size: SandboxOptions, log: int) -> Iterator[tuple[s
         yield f"{moved:.1%} changed, {clock.now - START} later", *once(loader, sandbox, folder, log)
 
 
-def once(loader: Loader, sandbox: Sandbox, folder: Path, log: int) -> tuple[int, float]:
+def once(loader: Loader, sandbox: Sandbox, folder: Path, log: int) -> tuple[int, int, float]:
     sandbox.requests.clear()
     began = time.monotonic()
     done = subprocess.run(
@@ -159,7 +161,7 @@ def once(loader: Loader, sandbox: Sandbox, folder: Path, log: int) -> tuple[int,
         raise RuntimeError(f"failed after {requests} requests: exit code {done.returncode}")
     if (held := loader.held(folder)) < sandbox.options.reports:
         raise RuntimeError(f"holds {held} of {sandbox.options.reports} reports")
-    return requests, seconds
+    return requests, sum(request.status >= 400 for request in sandbox.requests), seconds
 
 
 def settings(sandbox: Sandbox, folder: Path) -> dict[str, str]:

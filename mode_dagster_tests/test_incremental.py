@@ -1,0 +1,321 @@
+"""Days of a workspace's life: each sync costs what changed, and ends with the tables that Mode has."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
+from mode_dagster.extract.errors import ModeConfigError, ModeListingError
+from mode_dagster.sandbox import Fault, Sandbox, SandboxOptions, serve
+
+START = datetime(2026, 6, 1, 9, 5, tzinfo=UTC)
+LIVELY = SandboxOptions(
+    reports=26, spaces=4, days=30, rate_limit_requests=1_000_000, epoch=datetime(2026, 5, 20, tzinfo=UTC)
+)
+
+
+@dataclass
+class Clock:
+    """The sandbox's and the loader's time; tests move it."""
+
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, **length: float) -> None:
+        self.now += timedelta(**length)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def world(clock: Clock) -> Iterator[Sandbox]:
+    with serve(replace(LIVELY, clock=clock)) as served:
+        yield served
+
+
+@pytest.fixture
+def assert_true(query) -> Callable[..., None]:
+    """Every table holds what Mode has: rows that are gone are marked, history stays."""
+
+    def check(world: Sandbox, *but: str) -> None:
+        for endpoint in ENDPOINTS:
+            if endpoint.rest is None or endpoint.name in but:
+                continue
+            live = "" if endpoint.history else "WHERE deleted_at IS NULL"
+            rows = query(f"SELECT {', '.join(endpoint.key)} FROM mode_analytics_data.{endpoint.name} {live}")
+            found = [row[0] if len(endpoint.key) == 1 else row for row in rows]
+            truth = wanted(world, endpoint.name)
+            assert len(found) == len(set(found)), endpoint.name
+            assert truth <= set(found), f"{endpoint.name} lacks {len(truth - set(found))}"
+            if not endpoint.history and endpoint.name != "users":
+                assert set(found) == truth, f"{endpoint.name} keeps {len(set(found) - truth)} that are gone"
+
+    return check
+
+
+def wanted(world: Sandbox, table: str) -> set:
+    """The truth; of query runs those of finished runs, the others are read when their run has finished."""
+    if table != "query_runs":
+        return world.world.truth(table)
+    finished = {run["token"] for run in world.world.rows("runs") if run["ended_at"] <= world.world.now()}
+    return {row["token"] for row in world.world.rows("query_runs") if row["run_token"] in finished}
+
+
+def requests_of(world: Sandbox, action: Callable[[], object]) -> Counter[str]:
+    """How often each kind of path was asked for during the action; fails where a URL was asked for twice."""
+    world.requests.clear()
+    action()
+    asked = Counter((request.path, request.query) for request in world.requests)
+    assert not [url for url, times in asked.items() if times > 1]
+    return Counter(request.path.rsplit("/", 1)[-1] for request in world.requests)
+
+
+def test_an_unchanged_workspace_costs_its_listings_and_no_child_request(world, clock, load_from, assert_true, query):
+    clock.now = quiet_moment(world, clock)
+    load_from(world)
+    asked = requests_of(world, lambda: load_from(world))
+    spaces, groups = len(world.world.truth("spaces")), len(world.world.truth("groups"))
+    per_space = Counter(row["space_token"] for row in world.world.rows("reports"))
+    # odd collections list their datasets among the reports, too
+    per_space.update(row["space_token"] for row in world.world.rows("datasets"))
+    listings = sum(-(-per_space[space] // 30) + 1 for space in world.world.truth("spaces"))
+    assert asked["reports"] <= listings
+    assert asked["datasets"] == spaces
+    assert asked["memberships"] <= groups + 1
+    children = ("queries", "charts", "runs", "query_runs", "filters", "schedules", "subscriptions", "fields")
+    assert not {name: asked[name] for name in children if asked[name]}
+    assert asked["permissions"] == 0
+    assert sum(asked.values()) <= 10 + (-(-spaces // 30) + 1) + listings + groups + spaces
+    assert_true(world)
+
+
+def quiet_moment(world: Sandbox, clock: Clock) -> datetime:
+    """A moment at which no run is under way."""
+    for minute in range(24 * 60):
+        clock.now = START + timedelta(minutes=minute)
+        if all(run["ended_at"] <= clock.now for run in world.world.rows("runs")):
+            return clock.now
+    raise AssertionError("something always runs")
+
+
+def test_days_of_life_end_with_the_tables_that_mode_has(world, clock, load_from, assert_true):
+    load_from(world)
+    assert_true(world)
+    for hours in (1, 5, 24, 24 * 7, 24 * 7, 24 * 7):
+        clock.pass_by(hours=hours)
+        load_from(world)
+        assert_true(world)
+
+
+def test_deleted_reports_are_marked_with_all_below_them_and_their_history_stays(world, clock, load_from, query):
+    load_from(world)
+    before = world.world.truth("reports")
+    while before <= world.world.truth("reports"):
+        clock.pass_by(days=1)
+    (gone, *_) = before - world.world.truth("reports")
+    load_from(world)
+    assert query(f"SELECT deleted_at FROM mode_analytics_data.reports WHERE token = '{gone}'") == [(clock.now,)]
+    for table in ("queries", "charts", "report_filters", "report_schedules"):
+        sql = f"SELECT count(*) FROM mode_analytics_data.{table} WHERE report_token = '{gone}' AND deleted_at IS NULL"
+        assert query(sql) == [(0,)], table
+    assert query(f"SELECT count(*) > 0 FROM mode_analytics_data.runs WHERE report_token = '{gone}'") == [(True,)]
+
+
+def test_what_returns_is_not_deleted_any_more(world, clock, load_from, assert_true):
+    clock.now = quiet_moment(world, clock)
+    load_from(world)
+    gone = next(row["token"] for row in world.world.rows("reports") if queries_of(world, row["token"]))
+    sandbox_without(world, gone)
+    load_from(world)
+    world.faults.clear()
+    load_from(world)
+    assert_true(world)
+
+
+def queries_of(world: Sandbox, report: str) -> list[dict]:
+    return [row for row in world.world.rows("queries") if row["report_token"] == report]
+
+
+def sandbox_without(world: Sandbox, report: str) -> None:
+    """Answers the report's collection without it."""
+    import requests
+
+    space = next(row["space_token"] for row in world.world.rows("reports") if row["token"] == report)
+    address = f"{world.base_url}/{world.workspace}/spaces/{space}/reports"
+    for page in (1, 2):
+        body = requests.get(address, {"filter": "all", "page": page}, auth=(world.username, world.password), timeout=9)
+        rows = body.json().get("_embedded", {}).get("reports", [])
+        kept = {"_embedded": {"reports": [row for row in rows if row["token"] != report]}}
+        import json
+
+        where = rf"/spaces/{space}/reports\?(?!.*page=2)" if page == 1 else rf"/spaces/{space}/reports\?.*page=2"
+        world.faults.append(Fault(where, kind="body", body=json.dumps(kept)))
+
+
+def test_an_edit_costs_the_children_of_that_report_and_of_no_other(world, clock, load_from, query):
+    tables = ("spaces", "reports", "queries", "charts", "report_filters")
+    load_from(world, *tables)
+    edited = "SELECT token, edited_at FROM mode_analytics_data.reports WHERE deleted_at IS NULL"
+    before = set(query(edited))
+    clock.pass_by(days=4)
+    requests_of(world, lambda: load_from(world, *tables))
+    changed = {token for token, _ in set(query(edited)) - before}
+    children = ("queries", "charts", "filters")
+    touched = {r.path.split("/")[4] for r in world.requests if r.path.rsplit("/", 1)[-1] in children}
+    assert 0 < len(changed) < len(before) / 2
+    assert touched == changed
+
+
+def test_the_hourly_job_costs_a_page_a_report_that_ran_and_a_request_a_finished_run(world, clock, load_from, query):
+    tables = ("reports", "runs", "query_runs")
+    clock.now = quiet_moment(world, clock)
+    load_from(world, *tables)
+    before = {row["token"] for row in world.world.rows("runs")}
+    clock.pass_by(hours=1)
+    new = [row for row in world.world.rows("runs") if row["token"] not in before]
+    finished = [row for row in new if row["ended_at"] <= clock.now]
+    assert finished
+    asked = requests_of(world, lambda: load_from(world, *tables))
+    assert asked["runs"] == len({row["report_token"] for row in new})
+    assert asked["query_runs"] == len(finished)
+    assert set(asked) == {"spaces", "reports", "runs", "query_runs"}
+
+
+def test_runs_alone_work_from_the_reports_already_loaded_and_say_how_old_they_are(world, clock, load_from, query):
+    load_from(world, "spaces", "reports")
+    clock.pass_by(hours=3)
+    asked = requests_of(world, lambda: load_from(world, "runs"))
+    assert set(asked) == {"runs"}
+    clock.pass_by(minutes=1)
+    sync = load_from(world, "runs")
+    assert sync.reports["runs"].note == "from the reports as they were loaded 3 h ago" or not sync.reports["runs"].lists
+
+
+def test_unfinished_runs_are_completed_later(world, clock, load_from, query):
+    while not (open_runs := {r["token"] for r in world.world.rows("runs") if r["ended_at"] > clock.now}):
+        clock.pass_by(minutes=7)
+    load_from(world)
+    clock.pass_by(hours=2)
+    load_from(world)
+    states = dict(query("SELECT token, state FROM mode_analytics_data.runs"))
+    finished = {r["token"] for r in world.world.rows("runs") if r["ended_at"] <= clock.now}
+    assert all(states[token] in ("succeeded", "completed", "failed", "cancelled") for token in open_runs & finished)
+
+
+def test_lists_without_a_version_are_read_again_once_a_day(world, clock, load_from):
+    clock.now = quiet_moment(world, clock)
+    load_from(world, "spaces", "space_permissions")
+    clock.pass_by(hours=23)
+    assert requests_of(world, lambda: load_from(world, "spaces", "space_permissions"))["permissions"] == 0
+    clock.pass_by(hours=2)
+    again = requests_of(world, lambda: load_from(world, "spaces", "space_permissions"))
+    assert again["permissions"] == len(world.world.truth("spaces"))
+
+
+def test_reconciling_reads_everything_and_counts_what_was_missed(world, clock, load_from, query, tmp_path):
+    import duckdb
+
+    clock.now = quiet_moment(world, clock)
+    load_from(world)
+    with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+        connection.execute("DELETE FROM mode_analytics_data.charts WHERE token IN (SELECT token FROM charts LIMIT 3)".replace("FROM charts", "FROM mode_analytics_data.charts"))
+    load_from(world)
+    lacking = len(world.world.truth("charts")) - 3
+    assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE deleted_at IS NULL") == [(lacking,)]
+    sync = load_from(world, reconcile=True)
+    assert sync.reports["charts"].missed == 3
+    assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE deleted_at IS NULL") == [(lacking + 3,)]
+
+
+def test_max_requests_bounds_a_sync_and_the_next_ones_go_on(world, clock, load_from, assert_true):
+    clock.now = quiet_moment(world, clock)
+    for _ in range(60):
+        world.requests.clear()
+        sync = load_from(world, max_requests=150)
+        assert len(world.requests) <= 150 + 20
+        if not any("max_requests" in report.note for report in sync.reports.values()):
+            break
+    assert_true(world)
+
+
+def test_a_listing_that_fails_marks_nothing(world, clock, load_from, query):
+    load_from(world, "spaces", "reports")
+    world.faults.append(Fault(r"/spaces/[0-9a-f]+/reports", status=500))
+    sync = load_from(world, "spaces", "reports", isolate=True)
+    assert "reports" in sync.failures
+    assert query("SELECT count(*) FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL") == [(0,)]
+
+
+def test_a_listing_that_shrinks_marks_nothing_and_fails_by_name_unless_accepted(world, clock, load_from, query):
+    load_from(world, "spaces", "reports")
+    world.faults.append(Fault(r"/spaces/[0-9a-f]+/reports", kind="body", body='{"_embedded": {"reports": []}}'))
+    with pytest.raises(ModeListingError, match=r"Mode lists 0 reports, but 26 are stored.*accept_shrunk"):
+        load_from(world, "spaces", "reports")
+    gone = "SELECT count(*) FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL"
+    assert query(gone) == [(0,)]
+    load_from(world, "spaces", "reports", accept_shrunk=["reports"])
+    assert query(gone) == [(26,)]
+
+
+def test_a_collection_that_is_forbidden_now_fails_by_name_and_keeps_its_reports(world, clock, load_from, query):
+    load_from(world, "spaces", "reports")
+    space = world.world.rows("reports")[0]["space_token"]
+    world.faults.append(Fault(rf"/spaces/{space}/reports", status=403))
+    sync = load_from(world, "spaces", "reports", isolate=True)
+    assert isinstance(sync.failures["reports"], ModeListingError)
+    assert space in str(sync.failures["reports"])
+    assert query("SELECT count(*) FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL") == [(0,)]
+
+
+def test_another_workspace_is_refused_where_one_is_loaded(world, clock, load_from, query, tmp_path):
+    import duckdb
+
+    load_from(world, "spaces")
+    with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+        connection.execute("UPDATE mode_analytics_data.sync_ledger SET workspace = 'acme'")
+    with pytest.raises(ModeConfigError, match="holds the workspace acme, and the settings name"):
+        load_from(world, "spaces")
+
+
+def test_discovery_picks_the_reports_whose_runs_are_fetched(world, clock, load_from, query):
+    tables = ("reports", "runs")
+    clock.now = quiet_moment(world, clock)
+    load_from(world, *tables, listing=Listing.DISCOVERY)
+    before = {row["token"] for row in world.world.rows("runs")}
+    clock.pass_by(hours=1)
+    ran = {row["report_token"] for row in world.world.rows("runs") if row["token"] not in before}
+    asked = requests_of(world, lambda: load_from(world, *tables, listing=Listing.DISCOVERY))
+    assert asked["runs"] == len(ran)
+
+
+def test_the_ledger_tells_of_every_list_what_was_read_and_when(world, clock, load_from, query):
+    clock.now = quiet_moment(world, clock)
+    load_from(world)
+    lists = dict(query("SELECT endpoint, count(*) FROM mode_analytics_data.sync_ledger GROUP BY 1"))
+    assert lists["spaces"] == lists["groups"] == 1
+    assert lists["reports"] == len(world.world.truth("spaces"))
+    assert lists["queries"] == len(world.world.truth("reports"))
+    differing = """
+        SELECT count(*) FROM mode_analytics_data.sync_ledger l
+        WHERE endpoint = 'queries' AND outcome = 'complete' AND rows <>
+            (SELECT count(*) FROM mode_analytics_data.queries q WHERE q.report_token = l.parent)
+    """
+    assert query(differing) == [(0,)]
+    assert query("SELECT DISTINCT read_at FROM mode_analytics_data.sync_ledger") == [(clock.now,)]
+
+
+def test_checkpoints_cut_a_long_load_and_lose_nothing(world, clock, load_from, assert_true, query):
+    clock.now = quiet_moment(world, clock)
+    load_from(world, checkpoint_seconds=0)
+    ((loads,),) = query("SELECT count(*) FROM mode_analytics_data._dlt_loads")
+    assert loads > 5
+    assert_true(world)
+    assert BY_NAME["runs"].history
