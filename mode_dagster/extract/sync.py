@@ -65,7 +65,6 @@ class Sync:
         self._walks = {endpoint.name: EndpointWalk(self, endpoint) for endpoint in ENDPOINTS}
         self._listing_only = False
         self._deadline: float | None = None
-        self._cache: dict[tuple[str, str], Any] = {}
         self.pipeline = pipeline
         self.reconcile = reconcile
         self.accept_shrunk = accept_shrunk
@@ -284,32 +283,6 @@ class Sync:
         runs |= {run["run_token"]: run for run in self._walks["runs"].values}
         fresh = [{**run, "is_first_load": run.get("is_first_load", False)} for run in runs.values()]
         return wanted_runs(fresh, since)
-
-    def newest_finished(self, endpoint: Endpoint) -> Mapping[str, str]:
-        """See `Stored.newest_finished`; as it was when the sync began to read the endpoint."""
-        newest: Mapping[str, str] = self._once("newest", endpoint, lambda: self.stored.newest_finished(endpoint))
-        return newest
-
-    def unfinished(self, endpoint: Endpoint) -> Mapping[str, set[str]]:
-        """See `Stored.unfinished`; as it was when the sync began to read the endpoint."""
-        if endpoint.name == "query_runs" or not endpoint.history:
-            return {}
-        ask = self.stored.unfinished
-        runs: Mapping[str, set[str]] = self._once("unfinished", endpoint, lambda: ask(endpoint, self.now()))
-        return runs
-
-    def stored_counts(self, endpoint: Endpoint) -> Mapping[str, int]:
-        """How many rows are stored for each list; as it was when the sync first asked."""
-        route = endpoint.route(self.settings.listing)
-        column = route.placeholders[-1] if route and route.placeholders else ""
-        counts: Mapping[str, int] = self._once("counts", endpoint, lambda: self.stored.counts(endpoint, column))
-        return counts
-
-    def _once(self, what: str, endpoint: Endpoint, ask: Callable[[], Any]) -> Any:
-        key = (what, endpoint.name)
-        if key not in self._cache:
-            self._cache[key] = ask()
-        return self._cache[key]
 
     def age_of_parents(self, route: Route) -> str:
         """How old the stored rows are that stand in for a parent; empty where it was read now."""

@@ -7,7 +7,7 @@ Not here: the order of the tables and what they share (`sync`), HTTP (`client`),
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -102,6 +102,9 @@ class EndpointWalk:
         self._sync = sync
         self._reader = RowReader(endpoint)
         self._kept = kept_for_children(endpoint)
+        self._newest: Mapping[str, str] = {}
+        self._unfinished: Mapping[str, set[str]] = {}
+        self._stored: Mapping[str, int] = {}
         self._due: list[Values] | None = None
         self._generator: Iterator[list[Row]] | None = None
         self._counted_parents: set[str] = set()
@@ -171,13 +174,22 @@ class EndpointWalk:
         route, sync = self.route, self._sync
         if route is None:
             return []
+        self._recall(route)
         parents = sync.parents(route)
         if is_listing(self.endpoint, sync.settings.listing):
             return parents
-        unfinished = sync.unfinished(self.endpoint)
-        due = [v for v in parents if self.list_token(v) in unfinished or self._is_due(v)]
+        due = [v for v in parents if self.list_token(v) in self._unfinished or self._is_due(v)]
         self.report.unchanged = len(parents) - len(due)
         return sorted(due, key=_newest, reverse=True)
+
+    def _recall(self, route: Route) -> None:
+        """Looks up what is stored before anything is fetched; in the main thread, which alone has dlt's context."""
+        stored, sync = self._sync.stored, self._sync
+        if self.endpoint.history and len(route.placeholders) == 1:
+            self._newest = stored.newest_finished(self.endpoint)
+            self._unfinished = stored.unfinished(self.endpoint, sync.now())
+        if sync.reconcile or is_listing(self.endpoint, sync.settings.listing):
+            self._stored = stored.counts(self.endpoint, route.placeholders[-1] if route.placeholders else "")
 
     def _is_due(self, values: Values) -> bool:
         sync = self._sync
@@ -298,8 +310,8 @@ class EndpointWalk:
         stop, open_runs = None, set[str]()
         if self.is_incremental(values):
             token = self.list_token(values)
-            stop = self._sync.newest_finished(self.endpoint).get(token)
-            open_runs = set(self._sync.unfinished(self.endpoint).get(token, ()))
+            stop = self._newest.get(token)
+            open_runs = set(self._unfinished.get(token, ()))
         if since is None and stop is None:
             return None
         stored = {stop}
@@ -338,7 +350,7 @@ class EndpointWalk:
         raise error
 
     def _refuse_to_forget(self, values: Values, error: ModeError) -> None:
-        stored = self._sync.stored_counts(self.endpoint).get(self.list_token(values), 0)
+        stored = self._stored.get(self.list_token(values), 0)
         if stored and not self.endpoint.history:
             raise ModeListingError(
                 f"{error} Its {stored} rows are still stored and were not marked as deleted: give the API token "
@@ -382,7 +394,7 @@ class EndpointWalk:
         if entry is None or is_listing(self.endpoint, self._sync.settings.listing):
             return
         if not is_due(self.endpoint, entry, self.version(values), timedelta.max, self._sync.now()):
-            self.report.missed += abs(rows - self._sync.stored_counts(self.endpoint).get(self.list_token(values), 0))
+            self.report.missed += abs(rows - self._stored.get(self.list_token(values), 0))
 
     def _note_line(
         self, values: Values, outcome: str, *, http_status: int | None = None, rows: int = 0, counted: int | None = None
@@ -419,7 +431,7 @@ class EndpointWalk:
         """A listing far shorter than what is stored marks nothing as deleted and fails by name."""
         if self.endpoint.history or self.endpoint.name in self._sync.accept_shrunk or self._sync.is_spent():
             return
-        stored = sum(self._sync.stored_counts(self.endpoint).values())
+        stored = sum(self._stored.values())
         if stored >= SHRUNK_FROM and self.report.rows < SHRUNK * stored and not self.report.skipped:
             self.lines.clear()
             self.report.error = ModeListingError(
