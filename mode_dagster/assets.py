@@ -31,13 +31,16 @@ from mode_dagster.translator import ModeTranslator
 class SyncConfig(dg.Config):
     """What one run does otherwise than usual."""
 
-    reconcile: bool = Field(False, description="Read everything, whether it moved or not, and count what was missed.")
+    reconcile: bool = Field(
+        default=False, description="Read everything, whether it moved or not, and count what was missed."
+    )
     accept_shrunk: list[str] = Field(
-        [],
+        default=[],
         description="Tables whose listing may be far shorter than what is stored; the rest is marked as deleted.",
     )
 
 
+OP = "mode"
 POOL = "mode"
 """One run at a time uses Mode's credentials and writes the DuckDB file."""
 
@@ -53,7 +56,7 @@ def build_assets(pipeline: Pipeline | None = None) -> dg.AssetsDefinition:
     @dlt_assets(
         dlt_source=mode_analytics_source(),
         dlt_pipeline=target,
-        name="mode",
+        name=OP,
         dagster_dlt_translator=ModeTranslator(),
         pool=POOL,
     )

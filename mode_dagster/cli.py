@@ -102,6 +102,27 @@ def check() -> None:
 
 
 @main.command()
+def plan() -> None:
+    """Show what the next sync would ask for; reads the listings and loads nothing."""
+    from mode_dagster.extract.pipeline import mode_pipeline
+    from mode_dagster.extract.sync import Sync
+
+    try:
+        with Sync(pipeline=mode_pipeline()) as sync:
+            planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS))
+            asked = sync.client.requests
+    except ModeError as error:
+        raise click.ClickException(str(error)) from None
+    table = Table("table", "lists", "due", "requests", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in planned.tables:
+        table.add_row(row.table, f"{row.lists:,}", f"{row.due:,}", f"{row.requests:,}")
+    _console().print(table)
+    click.echo(f"{planned} ({asked:,} requests were made to know this)")
+
+
+@main.command()
 def loaded() -> None:
     """Show what the last load of each table brought, from Dagster's own records (DAGSTER_HOME)."""
     from mode_dagster.loaded import last_loads

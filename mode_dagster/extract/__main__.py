@@ -5,6 +5,12 @@ Prints dlt's own load info; ends with exit code 1 if any table could not be read
 
 import argparse
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import ModeError
@@ -32,14 +38,39 @@ def main(arguments: list[str] | None = None) -> int:
         say=lambda sentence: print(sentence, file=sys.stderr, flush=True),
     ) as sync:
         try:
-            for info in load(pipeline, sync, options.tables):
-                print(info)
+            with _progress_bar(sync):
+                for info in load(pipeline, sync, options.tables):
+                    print(info)
         except ModeError as error:
             print(error, file=sys.stderr)
             return 1
         for name, failure in sync.failures.items():
             print(f"{name} was not loaded completely. {failure}", file=sys.stderr)
         return 1 if sync.failures else 0
+
+
+@contextmanager
+def _progress_bar(sync: Sync) -> Iterator[None]:
+    """Requests done of those planned, with the time left; on a terminal only."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("requests", total=None)
+
+        def follow() -> None:
+            while not done.wait(0.5):
+                progress.update(task, completed=sync.requests, total=sync.requests_planned)
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 if __name__ == "__main__":

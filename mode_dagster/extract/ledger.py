@@ -86,16 +86,20 @@ def version_of(endpoint: Endpoint, values: Values) -> Version:
 
 def canonical(value: Any) -> Any:
     """A time in one form, whether it comes from Mode or from the destination; a counter as a number."""
+    if isinstance(value, str) and value.isdigit():
+        return int(value)
+    at = moment(value)
+    return value if at is None else at.isoformat(timespec="milliseconds")
+
+
+def moment(value: Any) -> datetime | None:
+    """A time as Mode or the destination says it, in UTC; None if it is none."""
     if isinstance(value, str):
-        if value.isdigit():
-            return int(value)
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            return value
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC).isoformat(timespec="milliseconds")
-    return value
+            return None
+    return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC) if isinstance(value, datetime) else None
 
 
 def has_moved(old: Version, new: Version) -> bool:

@@ -27,9 +27,12 @@ DATABASE = "mode_analytics.duckdb"
 
 
 def database_path() -> str:
-    """The DuckDB file: as `destination.duckdb.credentials` says, else in the current folder."""
+    """The DuckDB file: as `destination.duckdb.credentials` says, else in the current folder.
+
+    Absolute, because dlt would look for a relative one where the pipeline was first used, be it another checkout.
+    """
     configured: Any = dlt.secrets.get("destination.duckdb.credentials")
-    return str(configured).removeprefix("duckdb:///") if configured else DATABASE
+    return str(Path(str(configured).removeprefix("duckdb:///") if configured else DATABASE).absolute())
 
 
 def mode_pipeline(dataset: str = DATASET) -> Pipeline:

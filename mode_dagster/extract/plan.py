@@ -4,13 +4,15 @@ Here: counting and saying it.
 Not here: deciding what is due (`ledger`, `walk`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mode_dagster.extract.client import PAGE, WINDOW_MARGIN
 from mode_dagster.extract.endpoints import BY_NAME
-from mode_dagster.extract.ledger import Values, is_known_empty, is_listing
+from mode_dagster.extract.ledger import Values, is_known_empty, is_listing, moment
 from mode_dagster.extract.rows import whole
 
 if TYPE_CHECKING:
@@ -64,10 +66,10 @@ class Plan:
         )
 
     def progress(self, done: int, seconds: float) -> str:
-        """How far it is after so many requests in so many seconds."""
+        """How far it is, where this is what is left after so many requests in so many seconds."""
         rate = done / seconds if seconds > 0 else 0.0
-        left = max(0, self.requests - done) / (rate or self.per_second)
-        return f"progress: {done:,} of {self.requests:,} requests, {rate:.1f} a second, {duration(left)} left"
+        left = duration(self.requests / (rate or self.per_second))
+        return f"progress: {done:,} of {done + self.requests:,} requests, {rate:.1f} a second, {left} left"
 
 
 def duration(seconds: float) -> str:
@@ -78,7 +80,7 @@ def duration(seconds: float) -> str:
 
 
 def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
-    """Counts what is due for the tables of `walks`."""
+    """Counts what is due, and not read yet, for the tables of `walks`."""
     changed: set[str] = set()
     tables = []
     for walk in walks:
@@ -89,7 +91,7 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
             requests = len(walk.preview()) + (_estimate_below(walk, walks) if walk.endpoint.name != "users" else 0)
             tables.append(PlannedTable(walk.endpoint.name, requests, requests, requests, 0))
             continue
-        asked = [values for values in walk.due if not is_known_empty(walk.endpoint, values)]
+        asked = [values for values in walk.left if not is_known_empty(walk.endpoint, values)]
         changed |= {str(values["report_token"]) for values in walk.due if "report_token" in values}
         tables.append(
             PlannedTable(
@@ -97,7 +99,7 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
                 lists=len(walk.due) + walk.report.unchanged,
                 due=len(walk.due),
                 requests=sum(_pages(walk, values) for values in asked),
-                settled=len(walk.due) - len(asked),
+                settled=len(walk.left) - len(asked),
             )
         )
     return Plan(
@@ -125,8 +127,18 @@ def _estimate_below(walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> in
             continue
         count = whole(values.get(parent.endpoint.counter))
         before = whole(parent.counted_before(values)) if parent.is_incremental(values) else 0
-        estimate += 1 if count is None or before is None else max(count - before, 0)
+        new = 1 if count is None or before is None else max(count - before, 0)
+        estimate += math.ceil(new * _share_in_window(walk, values)) if before == 0 else new
     return estimate
+
+
+def _share_in_window(walk: "EndpointWalk", values: Values) -> float:
+    """Which share of all runs a report has had may fall into `query_run_days`, were they spread evenly."""
+    created, since = moment(values.get("created_at")), walk.parents_since
+    if created is None or since is None:
+        return 1.0
+    age, window = walk.now - created, walk.now - since
+    return min(1.0, window / age) if age > timedelta(0) else 1.0
 
 
 def _pages(walk: "EndpointWalk", values: Values) -> int:

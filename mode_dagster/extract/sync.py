@@ -71,6 +71,7 @@ class Sync:
         self.now = clock
         self.usernames: set[str] = set()
         self.plan: Plan | None = None
+        self.requests_planned: int | None = None
         self.settings: Settings
         self.stored: Stored
         self.executor: ThreadPoolExecutor
@@ -97,6 +98,11 @@ class Sync:
         if self._client is None:
             raise RuntimeError("a sync must be opened before it is asked for rows")
         return self._client
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far."""
+        return self._client.requests if self._client else 0
 
     @property
     def reports(self) -> Mapping[str, Report]:
@@ -154,12 +160,15 @@ class Sync:
         self.plan = self.make_plan(selected)
         self._say(str(self.plan))
         before, began = self.client.requests, time.monotonic()
+        self.requests_planned = before + self.plan.requests
         while number == 0 or not self._is_finished(selected):
             number += 1
             self._deadline = time.monotonic() + self.settings.checkpoint_seconds
             yield number
             if not self._is_finished(selected):
-                self._say(self.plan.progress(self.client.requests - before, time.monotonic() - began))
+                left, done = self.make_plan(selected), self.client.requests - before
+                self.requests_planned = self.client.requests + left.requests
+                self._say(left.progress(done, time.monotonic() - began))
 
     def _is_finished(self, selected: frozenset[str]) -> bool:
         """Whether nothing is left to read; a table with nothing due needs no part of its own."""

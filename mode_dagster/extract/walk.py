@@ -33,6 +33,7 @@ from mode_dagster.extract.ledger import (
     is_due,
     is_known_empty,
     is_listing,
+    moment,
     version_of,
 )
 from mode_dagster.extract.rows import Row, RowReader, whole
@@ -108,6 +109,7 @@ class EndpointWalk:
         self._due: list[Values] | None = None
         self._generator: Iterator[list[Row]] | None = None
         self._counted_parents: set[str] = set()
+        self._ended: set[str] = set()
         self._no_such_route = False
         self._answered = False
 
@@ -122,6 +124,21 @@ class EndpointWalk:
         if self._due is None:
             self._due = self._find_due()
         return self._due
+
+    @property
+    def now(self) -> datetime:
+        """Now, as the sync sees it."""
+        return self._sync.now()
+
+    @property
+    def parents_since(self) -> datetime | None:
+        """Before when a run's query runs are not wanted; None for no bound."""
+        return self._sync.since("query_run_days") if self.endpoint.days == "query_run_days" else None
+
+    @property
+    def left(self) -> list[Values]:
+        """The due lists that were not read yet."""
+        return [values for values in self.due if self.list_token(values) not in self._ended]
 
     def preview(self) -> list[Values]:
         """The lists that would be due now; for parents that are still to be read, those of what is stored."""
@@ -245,6 +262,7 @@ class EndpointWalk:
                     return
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     values, self._answered = pending.pop(future), True
+                    self._ended.add(self.list_token(values))
                     try:
                         walk = future.result()
                     except ModeError as error:
@@ -272,6 +290,7 @@ class EndpointWalk:
     def _settle(self, values: Values) -> None:
         """Notes a list that Mode's counter says is empty, without asking for it."""
         self.report.empty += 1
+        self._ended.add(self.list_token(values))
         if self.endpoint.counter:
             self._count(values, 0, 0)
         self._note_line(values, EMPTY, counted=0)
@@ -471,8 +490,8 @@ def kept_for_children(endpoint: Endpoint) -> frozenset[str]:
 
 def _newest(values: Values) -> str:
     """When the parent last moved, for reading the newest first."""
-    times = (values.get(name) for name in ("last_run_at", "edited_at", "created_at"))
-    return max((str(moment) for moment in times if moment), default="")
+    times = (moment(values.get(name)) for name in ("last_run_at", "edited_at", "created_at"))
+    return max((at.isoformat() for at in times if at), default="")
 
 
 def _words(name: str) -> str:
@@ -489,11 +508,5 @@ def _intent(endpoint: Endpoint, path_values: dict[str, str]) -> str:
 
 def _is_before(values: Values, since: datetime | None) -> bool:
     """Whether a row was created before `since`; False where either is unknown."""
-    created = values.get("created_at")
-    if since is None or created is None:
-        return False
-    try:
-        moment = created if isinstance(created, datetime) else datetime.fromisoformat(str(created))
-    except ValueError:
-        return False
-    return moment.replace(tzinfo=moment.tzinfo or UTC) < since
+    created = moment(values.get("created_at"))
+    return since is not None and created is not None and created < since
