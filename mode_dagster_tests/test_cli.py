@@ -86,6 +86,14 @@ def test_check_names_missing_settings(call):
     assert "workspace: not set" in result.output
 
 
+def test_plan_tells_what_the_next_sync_asks_for_and_loads_nothing(call, sandbox, reads, tmp_path):
+    reads(sandbox)
+    said = call("plan")
+    assert said.exit_code == 0
+    assert "plan: 12 of 12 reports changed" in said.output
+    assert not [r for r in sandbox.requests if r.path.endswith("/queries")]
+
+
 def test_loaded_shows_the_last_load_of_each_table(call, sandbox, reads, monkeypatch, tmp_path):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     (tmp_path / "dagster").mkdir()

@@ -1,6 +1,7 @@
 """Asking Mode: faults are retried, refusals are explained, lists end, the rate is kept, secrets stay."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -167,6 +168,17 @@ def test_the_rate_limit_is_used_fully_and_never_exceeded():
         assert client.rate_limit_seen == "10"
         arrivals = [request.at for request in sandbox.requests]
         assert all(later - first >= 0.5 for first, later in zip(arrivals, arrivals[10:], strict=False))
+
+
+def test_a_refusal_pauses_all_threads_and_slows_the_rest_down(sandbox, client):
+    sandbox.faults.append(Fault("/verify", status=429, headers={"Retry-After": "1"}, times=1))
+    client.verify()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: client.verify(), range(4)))
+    first, *others = sandbox.requests
+    assert all(request.at - first.at >= 1.0 for request in others)
+    assert client.refused == 1
+    assert client.allowed == 80_000
 
 
 def test_discovery_needs_a_plan_and_says_so(reads):

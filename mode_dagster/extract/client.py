@@ -79,7 +79,7 @@ class _LimitedAdapter(HTTPAdapter):
 
     def __init__(self, allowed: int, seconds: float) -> None:
         super().__init__(pool_maxsize=WORKERS)
-        self._allowed = allowed
+        self.allowed = allowed
         self._seconds = seconds
         self._limiter = self._make_limiter()
         self._slowed_at = 0.0
@@ -106,7 +106,7 @@ class _LimitedAdapter(HTTPAdapter):
         return response
 
     def _make_limiter(self) -> Limiter:
-        return Limiter(Rate(self._allowed, int(self._seconds * 1000 * WINDOW_MARGIN)))
+        return Limiter(Rate(self.allowed, int(self._seconds * 1000 * WINDOW_MARGIN)))
 
     def _back_off(self, retry_after: str) -> None:
         now = time.monotonic()
@@ -114,7 +114,7 @@ class _LimitedAdapter(HTTPAdapter):
             self._resume_at = max(self._resume_at, now + min(int(retry_after), LONGEST_PAUSE))
         if now - self._slowed_at >= self._seconds:
             self._slowed_at = now
-            self._allowed = max(1, int(self._allowed * SLOWER))
+            self.allowed = max(1, int(self.allowed * SLOWER))
             self._limiter = self._make_limiter()
 
 
@@ -164,6 +164,11 @@ class ModeClient:
     def answers(self) -> int:
         """How many requests were answered at all."""
         return self._adapter.answers
+
+    @property
+    def allowed(self) -> int:
+        """Requests that we allow ourselves in a window; fewer after Mode has refused one."""
+        return self._adapter.allowed
 
     @property
     def refused(self) -> int:

@@ -184,10 +184,10 @@ class Sync:
         """
         self.open()
         for endpoint in ENDPOINTS:
-            if endpoint.name in selected:
-                tells = is_listing(endpoint, self.settings.listing) and kept_for_children(endpoint)
-                for name in (self._comes_before(endpoint, selected) - selected) | ({endpoint.name} if tells else set()):
-                    self._finish(name)
+            if endpoint.name in selected and not is_listing(endpoint, self.settings.listing):
+                for name in self._comes_before(endpoint, frozenset()):
+                    if name not in selected or is_listing(BY_NAME[name], self.settings.listing):
+                        self._finish(name)
         return make_plan(self, [self._walks[e.name] for e in ENDPOINTS if e.name in selected])
 
     def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:

@@ -1,0 +1,119 @@
+"""The plan: what is due is said in numbers that are true, before it is asked for."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.ledger import Entry, canonical, has_moved, is_due, is_known_empty, version_of
+from mode_dagster.extract.pipeline import load, mode_pipeline
+from mode_dagster.extract.plan import Plan, PlannedTable, duration
+from mode_dagster.extract.sync import Sync
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def test_a_version_has_the_fields_that_mode_sent_and_no_others():
+    report = {"edited_at": "2026-05-01T00:00:00.000Z", "query_count": "3", "updated_at": "2026-05-02T00:00:00.000Z"}
+    assert version_of(BY_NAME["queries"], report) == {"edited_at": "2026-05-01T00:00:00.000+00:00", "query_count": 3}
+
+
+def test_updated_at_stands_in_where_a_report_says_nothing_of_its_edits():
+    report = {"query_count": 3, "updated_at": "2026-05-02T00:00:00.000Z"}
+    assert "updated_at" in version_of(BY_NAME["queries"], report)
+
+
+def test_a_time_is_the_same_from_mode_and_from_the_destination():
+    stored = datetime(2026, 5, 1, 2, tzinfo=UTC).astimezone()
+    assert canonical("2026-05-01T02:00:00.000Z") == canonical(stored) == canonical(stored.replace(microsecond=0))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "moved"),
+    [
+        ({"edited_at": "a", "query_count": 3}, {"edited_at": "a", "query_count": 3}, False),
+        ({"edited_at": "a", "query_count": 3}, {"edited_at": "b", "query_count": 3}, True),
+        ({"edited_at": "a", "query_count": 3}, {"edited_at": "a", "query_count": 4}, True),
+        ({"edited_at": "a", "query_count": 3}, {"edited_at": "a"}, False),
+        ({"edited_at": None}, {"edited_at": None}, False),
+        ({"query_count": 3}, {"query_count": 3}, True),
+        ({}, {}, True),
+        ({"edited_at": "a"}, {"updated_at": "a"}, True),
+        ({"last_run_at": "a", "history_days": 30}, {"last_run_at": "a", "history_days": 0}, True),
+    ],
+    ids=[
+        "same",
+        "time",
+        "counter",
+        "counter gone",
+        "never",
+        "only counters",
+        "nothing",
+        "other fields",
+        "more history",
+    ],
+)
+def test_a_list_has_moved_unless_what_both_say_is_equal_and_more_than_counters(old, new, moved):
+    assert has_moved(old, new) is moved
+
+
+@pytest.mark.parametrize(
+    ("table", "entry", "due"),
+    [
+        ("queries", None, True),
+        ("queries", Entry({"edited_at": "a"}, "complete", NOW - 9 * DAY), False),
+        ("queries", Entry({"edited_at": "b"}, "complete", NOW), True),
+        ("queries", Entry({"edited_at": "a"}, "refused", NOW - DAY / 2), False),
+        ("queries", Entry({"edited_at": "a"}, "refused", NOW - DAY), True),
+        ("space_permissions", Entry({}, "complete", NOW - DAY / 2), False),
+        ("space_permissions", Entry({}, "complete", NOW - DAY), True),
+    ],
+)
+def test_what_is_due(table, entry, due):
+    assert is_due(BY_NAME[table], entry, {"edited_at": "a"}, DAY, NOW) is due
+
+
+def test_only_a_counter_that_is_present_and_zero_proves_a_list_empty():
+    assert is_known_empty(BY_NAME["charts"], {"chart_count": 0})
+    assert is_known_empty(BY_NAME["charts"], {"chart_count": "0"})
+    assert not is_known_empty(BY_NAME["charts"], {"chart_count": None})
+    assert not is_known_empty(BY_NAME["charts"], {})
+    assert is_known_empty(BY_NAME["report_subscriptions"], {"schedules_count": 0})
+    assert not is_known_empty(BY_NAME["report_filters"], {"query_count": 0})
+
+
+def test_the_plan_is_a_sentence():
+    tables = [PlannedTable("queries", 2756, 1204, 3611, 0)]
+    plan = Plan(tables, reports=2756, reports_changed=1204, per_second=4.0, max_requests=0)
+    assert str(plan) == "plan: 1,204 of 2,756 reports changed, 3,611 requests, about 15 min"
+    assert plan.progress(900, 225.0) == "progress: 900 of 4,511 requests, 4.0 a second, about 15 min left"
+    assert [duration(seconds) for seconds in (5, 600, 7200)] == ["about 5 s", "about 10 min", "about 2.0 h"]
+
+
+def test_the_plan_is_said_before_the_first_child_request_and_is_true(sandbox, reads):
+    pipeline, said = mode_pipeline(), []
+    settings = reads(sandbox)
+
+    def say(sentence: str) -> None:
+        said.append((sentence, len(sandbox.requests)))
+
+    with Sync(settings, pipeline=pipeline, clock=sandbox.world.now, say=say) as sync:
+        list(load(pipeline, sync))
+        (sentence, before), *_ = said
+        assert sync.plan is not None
+        planned = {table.table: table.requests for table in sync.plan.tables}
+    children = sandbox.requests[before:]
+    assert sentence.startswith("plan: 12 of 12 reports changed, ")
+    assert not [r for r in sandbox.requests[:before] if r.path.endswith(("/queries", "/runs", "/charts"))]
+    assert planned["queries"] == len([r for r in children if r.path.endswith("/queries")])
+    assert planned["report_filters"] == len([r for r in children if r.path.endswith("/filters")])
+    assert abs(sync.plan.requests - len(children)) <= len(children) / 10
+
+
+def test_a_plan_alone_fetches_no_children(sandbox, reads):
+    settings = reads(sandbox)
+    with Sync(settings, pipeline=mode_pipeline(), clock=sandbox.world.now) as sync:
+        plan = sync.make_plan(frozenset(BY_NAME))
+    assert plan.requests > 0
+    assert {r.path.rsplit("/", 1)[-1] for r in sandbox.requests} == {"spaces", "reports", "datasets"}
