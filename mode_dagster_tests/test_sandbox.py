@@ -179,7 +179,7 @@ def test_per_page_is_clamped_and_the_echo_tells(mode: Reader) -> None:
     assert (echo["per_page"], echo["count"], echo["total_count"]) == (30, 6, 6)
 
 
-SINGLE = [e.name for e in ENDPOINTS if e.rest and e.rest.pager == "single page"] + ["datasets"]
+SINGLE = [e.name for e in ENDPOINTS if e.rest and e.rest.pager == "single page"]
 
 
 @pytest.mark.parametrize("name", SINGLE)
@@ -187,6 +187,26 @@ def test_lists_that_ignore_page_repeat_themselves(mode: Reader, name: str) -> No
     path, key = filled(mode, BY_NAME[name].rest.path, name), BY_NAME[name].rest.selectors[0]
     first, second = ([row.get("token") for row in mode.rows(key, path, page=page)] for page in (1, 7))
     assert first == second != []
+
+
+def test_datasets_have_one_page_and_no_counters(mode: Reader) -> None:
+    path = filled(mode, BY_NAME["datasets"].rest.path, "datasets")
+    first, again, second = (
+        mode.ask(path, **params).json() for params in ({}, {"page": 1, "per_page": 1}, {"page": 2, "per_page": 1})
+    )
+    assert {"pagination", "next_page"}.isdisjoint(first | first["_links"])
+    assert len(first["_embedded"]["reports"]) == len(again["_embedded"]["reports"]) > 0
+    assert second["_embedded"] == {"reports": []}
+
+
+def test_charts_name_columns_in_lists_of_formulas(mode: Reader) -> None:
+    for row in mode.rows("charts", filled(mode, BY_NAME["charts"].rest.path, "charts")):
+        settings = row["view_vegas"]
+        encoding = settings["encoding"]
+        named = [channel["formula"] for channel in encoding["x"] + encoding["y"]]
+        assert named == list(settings["fieldFormats"])
+        assert all(re.fullmatch(r"\[\w+\]", name) for name in named)
+        assert encoding["marks"]["properties"]["type"]["value"] == settings["chartType"]
 
 
 def test_schedules_have_a_second_page_without_counters(mode: Reader) -> None:

@@ -214,10 +214,24 @@ class Sync:
             else:
                 for other in waiting - selected:
                     self._finish(other)
+        self._ask_ahead(selected)
         for rows in walk.pages():
             yield rows
             if self._is_over():
                 return
+            self._ask_ahead(selected)
+
+    def _ask_ahead(self, selected: frozenset[str]) -> None:
+        """Keeps the threads busy with whatever can be asked for already, while rows of one table are being read."""
+        for name in selected:
+            walk = self._walks[name]
+            listing = is_listing(walk.endpoint, self.settings.listing)
+            if (
+                not walk.done
+                and (listing or not self._listing_only)
+                and not self._comes_before(walk.endpoint, selected)
+            ):
+                walk.ask_ahead()
 
     def walk(self, name: str) -> EndpointWalk:
         """The lists of one endpoint."""

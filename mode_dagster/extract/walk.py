@@ -109,6 +109,8 @@ class EndpointWalk:
         self._due: list[Values] | None = None
         self._generator: Iterator[list[Row]] | None = None
         self._counted_parents: set[str] = set()
+        self._wanted: deque[Values] | None = None
+        self._pending: dict[Future[Walk | None], Values] = {}
         self._ended: set[str] = set()
         self._no_such_route = False
         self._answered = False
@@ -224,7 +226,10 @@ class EndpointWalk:
                 self.report.note = f"only with listing = {Listing.DISCOVERY}"
                 return
             self._note_parents(route)
-            for values, walk in self._walks_of(route):
+            for values in self.due:
+                if is_known_empty(self.endpoint, values):
+                    self._settle(values)
+            for values, walk in self._walks_of_due():
                 rows = self._rows(route, values, walk)
                 self.values += [self._for_children(row, values) for row in rows]
                 self._sync.usernames.update(row[name] for row in rows for name in PEOPLE if row.get(name))
@@ -240,28 +245,30 @@ class EndpointWalk:
         elif age := self._sync.age_of_parents(route):
             self.report.note = f"from the {_words(route.parent or '')} as they were loaded {age} ago"
 
-    def _walks_of(self, route: Route) -> Iterator[tuple[Values, Walk]]:
-        """Reads the due lists in parallel, a bounded number ahead; gives them as they end.
+    def ask_ahead(self) -> None:
+        """Has the due lists asked for, a bounded number ahead of the one being read.
 
         The first one goes alone: if Mode has no such route, the others are not asked for.
         """
-        wanted: deque[Values] = deque()
-        for values in self.due:
-            if is_known_empty(self.endpoint, values):
-                self._settle(values)
-            else:
-                wanted.append(values)
-        pending: dict[Future[Walk | None], Values] = {}
+        if self.route is None or self.done:
+            return
+        if self._wanted is None:
+            self._wanted = deque(values for values in self.due if not is_known_empty(self.endpoint, values))
+        self._answered = self._answered or any(future.done() for future in self._pending)
+        while self._wanted and len(self._pending) < (AHEAD if self._answered else 1):
+            values = self._wanted.popleft()
+            self._pending[self._sync.executor.submit(self._walk, self.route, values)] = values
+
+    def _walks_of_due(self) -> Iterator[tuple[Values, Walk]]:
+        """The due lists as they end; gives up after too many failures."""
         failed = 0
         try:
-            while True:
-                while wanted and len(pending) < (AHEAD if self._answered else 1):
-                    values = wanted.popleft()
-                    pending[self._sync.executor.submit(self._walk, route, values)] = values
-                if not pending:
+            while failed < FAILED_LISTS:
+                self.ask_ahead()
+                if not self._pending:
                     return
-                for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    values, self._answered = pending.pop(future), True
+                for future in wait(self._pending, return_when=FIRST_COMPLETED).done:
+                    values, self._answered = self._pending.pop(future), True
                     self._ended.add(self.list_token(values))
                     try:
                         walk = future.result()
@@ -271,10 +278,8 @@ class EndpointWalk:
                         continue
                     if walk is not None:
                         yield values, walk
-                if failed >= FAILED_LISTS:
-                    return
         finally:
-            for future in pending:
+            for future in self._pending:
                 future.cancel()
 
     def _note_failure(self, error: ModeError, failed: int) -> None:

@@ -30,7 +30,7 @@ CEILING = 30
 """The most rows that a REST page has, whatever `per_page` says."""
 PAGE_SIZES = {"spaces": 30, "runs": 20, "groups": 20, "dataset_runs": 30}
 """Lists with counters, and their size of page when `per_page` is not given."""
-BLIND = frozenset({"reports", "report_schedules", "dataset_schedules"})
+BLIND = frozenset({"reports", "datasets", "report_schedules", "dataset_schedules"})
 """Lists in pages of 30 without counters, which ignore `per_page`; all others ignore `page` too."""
 FOR_ADMINS = {
     "memberships": 404,

@@ -153,7 +153,8 @@ def chart_words(moment: Moment, record: Chart) -> tuple[str, str]:
 def chart(moment: Moment, record: Chart) -> Json:
     """A chart; its settings use the columns of users' queries as keys."""
     kind, title = chart_words(moment, record)
-    columns = record.query.sql.columns
+    columns = [f"[{name}]" for name in record.query.sql.columns]
+    formulas = [{"formula": name} for name in columns]
     href = f"{API}/reports/{record.report.token}/queries/{record.query.token}/charts/{record.token}"
     return {
         "token": record.token,
@@ -166,12 +167,13 @@ def chart(moment: Moment, record: Chart) -> Json:
             "description": "",
             "chartType": kind,
             "encoding": {
-                "marks": kind,
-                "x": {"field": columns[0]},
-                "y": [{"field": name} for name in columns[1:]],
+                "x": formulas[:1],
+                "y": formulas[1:],
+                **{channel: [] for channel in ("row", "column", "x2", "y2", "value", "filter")},
+                "marks": {"channel": "*", "series": [], "properties": {"type": {"value": kind, "automatic": True}}},
             },
-            "format": {"legend": {"show": True}, "axes": {name: {"visible": True} for name in columns}},
-            "fieldFormats": {name: {"type": "number", "decimals": 2} for name in columns},
+            "format": {"legend": {"enabled": True}, "flatTable": {"columns": [{"id": name} for name in columns]}},
+            "fieldFormats": {name: {"paneFormat": {"default": {"type": "default"}}} for name in columns},
         },
         "color_palette_token": moment.history.token("palette"),
         "switch_view_token": None,
