@@ -24,9 +24,8 @@ def main() -> None:
     parser.add_argument("--query-run-days", type=int, default=20)
     options = parser.parse_args()
     with serve(SandboxOptions(reports=options.reports, latency=options.latency)) as sandbox:
-        print(
-            "| requests | refused (429) | first to last, s | whole load, s | share of the limit |\n|--:|--:|--:|--:|--:|"
-        )
+        print("| requests | refused (429) | first to last, s | whole load, s | share of the limit |")
+        print("|--:|--:|--:|--:|--:|")
         refused, seconds = load_once(sandbox, options.query_run_days)
         sent = len(sandbox.requests)
         asking = sandbox.requests[-1].at - sandbox.requests[0].at

@@ -93,7 +93,7 @@ def _materializations(
         report = sync.reports[table]
         context.log.info(f"{table}: {report.rows} rows, {report.requests} requests, {report.seconds:.1f} s")
         if report.error is None:
-            metadata = {**(result.metadata or {}), **load_metadata(pipeline, table, report, rows[table])}
+            metadata = {**(result.metadata or {}), **load_metadata(pipeline, table, sync, rows[table])}
             yield dg.MaterializeResult(asset_key=result.asset_key, metadata=metadata)
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME
-from mode_dagster.extract.walk import Report
+from mode_dagster.extract.sync import Sync
 from mode_dagster.translator import column_schema
 
 
@@ -26,8 +26,9 @@ def count_rows(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
     return counts
 
 
-def load_metadata(pipeline: Pipeline, table: str, report: Report, row_count: int) -> Mapping[str, Any]:
+def load_metadata(pipeline: Pipeline, table: str, sync: Sync, row_count: int) -> Mapping[str, Any]:
     """Metadata of one materialization."""
+    report = sync.reports[table]
     metadata: dict[str, Any] = {
         "dagster/row_count": row_count,
         "dagster/table_name": f"{pipeline.dataset_name}.{table}",
@@ -39,6 +40,8 @@ def load_metadata(pipeline: Pipeline, table: str, report: Report, row_count: int
         "lists_unchanged": report.unchanged,
         "lists_known_empty": report.empty,
     }
+    if sync.plan is not None:
+        metadata["plan"] = str(sync.plan)
     if report.counted is not None:
         metadata["rows_by_mode_counter"] = report.counted
         metadata["rows_of_counted_lists"] = report.counted_rows

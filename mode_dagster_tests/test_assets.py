@@ -53,6 +53,7 @@ def test_everything_is_materialized_with_numbers_that_are_true(sandbox, reads, m
         assert metadata["dagster/table_name"] == f"mode_analytics_data.{table}"
     assert found["queries"]["rows_by_mode_counter"] == found["queries"]["rows_of_counted_lists"]
     assert found["spaces"]["requests"] == 1
+    assert found["runs"]["plan"].startswith("plan: 12 of 12 reports changed, ")
     asked = len(sandbox.requests)
     assert sum(metadata["requests"] for metadata in found.values()) == asked
     assert found["report_stats"]["note"] == "only with listing = discovery"
