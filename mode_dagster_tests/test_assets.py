@@ -86,6 +86,25 @@ def test_the_same_definitions_run_again_in_one_process(sandbox, reads, materiali
     assert sorted(keys("reports")) == sorted(sandbox.world.truth("reports"))
 
 
+def test_an_unchanged_workspace_is_materialized_all_the_same(sandbox, reads, materialize):
+    reads(sandbox)
+    first = materialized(materialize())
+    sandbox.requests.clear()
+    again = materialized(materialize())
+    assert set(again) == set(first)
+    assert {table: found["dagster/row_count"] for table, found in again.items()} == {
+        table: found["dagster/row_count"] for table, found in first.items()
+    }
+    assert again["queries"]["lists_unchanged"] == len(sandbox.world.truth("reports"))
+    assert again["query_runs"]["requests"] == 0
+
+
+def test_checkpoints_show_as_one_materialization_an_asset(sandbox, reads, materialize):
+    reads(sandbox, checkpoint_seconds=0)
+    events = materialize("spaces", "reports", "queries").get_asset_materialization_events()
+    assert sorted(event.asset_key.path[-1] for event in events) == ["queries", "reports", "spaces"]
+
+
 def test_a_failing_table_is_named_and_all_others_are_materialized(sandbox, reads, materialize, keys):
     sandbox.faults.append(Fault(r"/definitions", status=500))
     reads(sandbox)

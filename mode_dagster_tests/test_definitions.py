@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mode_dagster.definitions import build_definitions
 from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.pipeline import database_path
 
 BARE = {"PATH": os.environ["PATH"], "DAGSTER_DISABLE_TELEMETRY": "yes", "RUNTIME__DLTHUB_TELEMETRY": "false"}
 
@@ -34,6 +36,22 @@ def test_definitions_load_without_settings_or_network(run, tmp_path):
     done = run("dagster", "definitions", "validate", "-m", "mode_dagster.definitions", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.glob("*.duckdb"))
+
+
+def test_the_jobs_select_and_configure_what_they_are_for():
+    definitions = build_definitions()
+    hourly = definitions.resolve_job_def("mode_runs_hourly").asset_layer.selected_asset_keys
+    assert {key.to_user_string() for key in hourly} == {"mode/reports", "mode/runs", "mode/query_runs"}
+    reconcile = definitions.resolve_job_def("mode_reconcile")
+    assert len(reconcile.asset_layer.selected_asset_keys) == len(BY_NAME)
+    assert reconcile.config_mapping is not None or reconcile.run_config["ops"]["mode"]["config"]["reconcile"] is True
+
+
+def test_a_relative_path_of_the_file_means_the_current_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", "mine.duckdb")
+    assert database_path() == str(tmp_path / "mine.duckdb")
+    monkeypatch.delenv("DESTINATION__DUCKDB__CREDENTIALS")
+    assert database_path() == str(tmp_path / "mode_analytics.duckdb")
 
 
 def test_the_commands_of_the_readme_work(run, tmp_path, query):

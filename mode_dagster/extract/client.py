@@ -27,29 +27,21 @@ from dlt.sources.helpers.rest_client.client import RESTClient
 from pyrate_limiter import Limiter, Rate
 from requests.adapters import HTTPAdapter
 
+from mode_dagster.extract.answers import RETRY_EXCEPTIONS, RETRY_STATUSES, is_not_json, network_errors, read_body
 from mode_dagster.extract.endpoints import Pager, Route
 from mode_dagster.extract.errors import (
     ModeAuthError,
     ModeConfigError,
-    ModeError,
     ModeRequestError,
     ModeResponseError,
-    ModeUnavailable,
 )
 from mode_dagster.extract.rows import counters, next_page, next_token, read_rows
 from mode_dagster.settings import Settings
 
 WORKERS = 20
 """Threads that ask at once: enough to use 4 requests a second when an answer takes 5 seconds."""
-WINDOW_MARGIN = 1.02
-"""Requests leave evenly and arrive unevenly: a window 2 % longer keeps Mode's own count below its limit."""
-RETRY_STATUSES = (408, 429, *range(500, 600))
-RETRY_EXCEPTIONS = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
+WINDOW_MARGIN = 1.015
+"""Requests leave evenly and arrive unevenly: a window 1.5 % longer keeps Mode's own count below its limit."""
 SLOWER = 0.8
 """What a refusal leaves of the rate, once in each window."""
 LONGEST_PAUSE = 300
@@ -118,17 +110,6 @@ class _LimitedAdapter(HTTPAdapter):
             self._limiter = self._make_limiter()
 
 
-def _is_not_json(response: requests.Response | None, _error: BaseException | None) -> bool:
-    """A good status with a body that is cut short or from a proxy is tried again."""
-    if response is None or not response.ok:
-        return False
-    try:
-        json.loadb(response.content)
-    except ValueError:
-        return True
-    return False
-
-
 class ModeClient:
     """Mode's API for one workspace, with the credentials, the limiter and the count of requests."""
 
@@ -139,7 +120,7 @@ class ModeClient:
             raise_for_status=False,
             status_codes=RETRY_STATUSES,
             exceptions=RETRY_EXCEPTIONS,
-            retry_condition=_is_not_json,
+            retry_condition=is_not_json,
         )
         transport.configure()
         self._session = transport.session
@@ -221,9 +202,9 @@ class ModeClient:
         """
         rest = self._discovery() if batch else self._rest
         accept = "application/json" if batch or path.endswith("/audit_logs") else "application/hal+json"
-        with _mode_errors(intent, path):
+        with network_errors(intent, path):
             response = rest.get(path, params=dict(params or {}), headers={"Accept": accept})
-        return _body(response, intent)
+        return read_body(response, intent)
 
     def walk(
         self,
@@ -314,10 +295,10 @@ class ModeClient:
                 "auth_scope": {"authentication_for": "batch-api", "authorization_type": "read-only"},
             }
         }
-        with _mode_errors(intent, path):
+        with network_errors(intent, path):
             response = self._rest.post(base + path, json=wanted, headers={"Accept": "application/json"})
         try:
-            body = _body(response, intent)
+            body = read_body(response, intent)
         except (ModeAuthError, ModeRequestError) as error:
             raise ModeConfigError(
                 f"{error} The Discovery API needs an Enterprise plan and an admin's API token; "
@@ -384,81 +365,3 @@ def _follow(body: dict[str, Any], query: Mapping[str, str], number: int) -> dict
         return {"page": link}
     following = dict(parse_qsl(urlsplit(link).query))
     return following if following and following.items() - query.items() else {"page": str(number + 1)}
-
-
-@contextmanager
-def _mode_errors(intent: str, path: str) -> Iterator[None]:
-    """Turns what requests raises after the last retry into our errors."""
-    try:
-        yield
-    except requests.exceptions.SSLError as error:
-        raise ModeUnavailable(
-            f"Could not {intent}: no trusted TLS connection for {path} ({_reason(error)}). Check base_url and proxies."
-        ) from None
-    except requests.exceptions.RequestException as error:
-        raise ModeUnavailable(
-            f"Could not {intent}: no answer to GET {path} ({_reason(error)}). "
-            "Check base_url and the network; if both are right, run it again later."
-        ) from None
-
-
-def _reason(error: Exception) -> str:
-    """The innermost cause in a few words; requests' own text repeats URL and pool."""
-    cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__ or cause
-    return f"{type(cause).__name__}: {str(cause)[:120]}"
-
-
-def _body(response: requests.Response, intent: str) -> dict[str, Any]:
-    if not response.ok:
-        raise _http_error(response, intent)
-    try:
-        body = json.loadb(response.content)
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        kind = response.headers.get("Content-Type", "no content type")
-        raise ModeResponseError(
-            f"Could not {intent}: {_where(response)} answered HTTP {response.status_code} with {kind}, "
-            f"not a JSON object. Is base_url Mode's API, and nothing in between that answers for it?",
-            status=response.status_code,
-        )
-    return body
-
-
-def _http_error(response: requests.Response, intent: str) -> ModeError:
-    status = response.status_code
-    said = _said(response)
-    text = f"Could not {intent}: HTTP {status} from {_where(response)}{f' ({said})' if said else ''}."
-    if status == 401:
-        return ModeAuthError(
-            f"{text} Check username (API token) and password (API secret); `mode-dagster check` tells more.",
-            status=status,
-        )
-    if status == 429:
-        return ModeUnavailable(
-            f"{text} The rate limit is used up, by us or by others with the same token: lower rate_limit_requests.",
-            status=status,
-        )
-    if status in RETRY_STATUSES:
-        return ModeUnavailable(f"{text} Retries did not help; run it again later.", status=status)
-    if status == 403:
-        return ModeRequestError(f"{text} This API token may not read it; an admin's may.", status=status)
-    if status == 404:
-        return ModeRequestError(f"{text} It is not there, or this API token may not see it.", status=status)
-    return ModeRequestError(f"{text} Mode did not accept the request.", status=status)
-
-
-def _where(response: requests.Response) -> str:
-    return f"{response.request.method} {urlsplit(response.url).path}"
-
-
-def _said(response: requests.Response) -> str:
-    """Mode's own message, where the body is the documented {id, message}."""
-    try:
-        body = json.loadb(response.content)
-    except ValueError:
-        return ""
-    message = body.get("message") if isinstance(body, dict) else None
-    return str(message)[:200] if message else ""

@@ -7,12 +7,12 @@ A ledger row is loaded together with the rows of its list and carries the same `
 It counts only once dlt has noted that load as complete, so it can't run ahead of the data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mode_dagster.extract.endpoints import Endpoint, Listing, document, number, text, time
+from mode_dagster.extract.endpoints import ENDPOINTS, FINISHED, Endpoint, Listing, document, number, text, time
 from mode_dagster.extract.rows import whole
 
 LEDGER = "sync_ledger"
@@ -143,3 +143,32 @@ def ledger_row(line: Line, workspace: str, now: datetime) -> dict[str, Any]:
         "counted": line.counted,
         "read_at": now,
     }
+
+
+def wanted_runs(runs: Iterable[Values], since: datetime | None) -> list[Values]:
+    """The runs whose query runs are to be read: finished ones, and all of a report that is read for the first time."""
+    return [
+        run for run in runs if (run.get("state") in FINISHED or run.get("is_first_load")) and not is_before(run, since)
+    ]
+
+
+def kept_for_children(endpoint: Endpoint) -> frozenset[str]:
+    """The fields that paths, counters and versions of everything below an endpoint need."""
+    kept: set[str] = set()
+    for child in ENDPOINTS:
+        if child.parent == endpoint.name and child.rest:
+            kept |= {*child.rest.placeholders, *child.version, child.counter, child.nothing_without}
+            kept |= {"created_at", "updated_at", "state"} | kept_for_children(child)
+    return frozenset(kept - {"", "username", f"{endpoint.noun}_token"})
+
+
+def newest_move(values: Values) -> str:
+    """When the parent last moved, for reading the newest first."""
+    times = (moment(values.get(name)) for name in ("last_run_at", "edited_at", "created_at"))
+    return max((at.isoformat() for at in times if at), default="")
+
+
+def is_before(values: Values, since: datetime | None) -> bool:
+    """Whether a row was created before `since`; False where either is unknown."""
+    created = moment(values.get("created_at"))
+    return since is not None and created is not None and created < since

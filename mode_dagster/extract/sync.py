@@ -18,11 +18,12 @@ from dlt.pipeline.pipeline import Pipeline
 from mode_dagster.extract.client import WORKERS, ModeClient
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError
-from mode_dagster.extract.ledger import Values, is_listing, ledger_row
+from mode_dagster.extract.ledger import Values, is_listing, kept_for_children, ledger_row, wanted_runs
 from mode_dagster.extract.plan import Plan, make_plan
+from mode_dagster.extract.report import Report
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.stored import Stored
-from mode_dagster.extract.walk import EndpointWalk, Report, kept_for_children, wanted_runs
+from mode_dagster.extract.walk import EndpointWalk
 from mode_dagster.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)

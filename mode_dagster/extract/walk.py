@@ -6,15 +6,15 @@ Not here: the order of the tables and what they share (`sync`), HTTP (`client`),
 
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mode_dagster.extract.client import NO_SUCH_ROUTE, WORKERS, Walk, asking_for
-from mode_dagster.extract.endpoints import ENDPOINTS, FINISHED, Endpoint, Listing, Pager, Route
+from mode_dagster.extract.endpoints import Endpoint, Listing, Pager, Route
 from mode_dagster.extract.errors import (
     ModeAuthError,
     ModeConfigError,
@@ -30,12 +30,15 @@ from mode_dagster.extract.ledger import (
     Line,
     Values,
     Version,
+    is_before,
     is_due,
     is_known_empty,
     is_listing,
-    moment,
+    kept_for_children,
+    newest_move,
     version_of,
 )
+from mode_dagster.extract.report import Report
 from mode_dagster.extract.rows import Row, RowReader, whole
 
 if TYPE_CHECKING:
@@ -55,36 +58,6 @@ SHRUNK = 0.8
 """A listing with less than this share of what is stored is an outage or a lost permission, not a clean-up …"""
 SHRUNK_FROM = 20
 """… where so many rows are stored at least."""
-
-
-@dataclass
-class Report:
-    """What one sync did for one endpoint."""
-
-    rows: int = 0
-    """Rows fetched."""
-    lists: int = 0
-    """Lists read to their end: one, or one a parent."""
-    unchanged: int = 0
-    """Lists not asked for, because nothing moved since they were loaded."""
-    empty: int = 0
-    """Lists not asked for, because Mode's counter says that they are empty."""
-    skipped: Counter[int] = field(default_factory=Counter)
-    """Lists that Mode refused with a tolerated status, by status."""
-    counted: int | None = None
-    """Rows by Mode's own counters, over the lists that have one and were read in full; None where none was."""
-    counted_rows: int = 0
-    """Rows fetched from those same lists."""
-    missed: int = 0
-    """Rows by which lists that seemed unchanged differ from what is stored; only a reconciling sync looks."""
-    requests: int = 0
-    """Requests made, retries included."""
-    seconds: float = 0.0
-    """From the first request to the last row."""
-    note: str = ""
-    """Why there is nothing, or not everything; empty if all is there."""
-    error: ModeError | None = None
-    """What stopped it."""
 
 
 class EndpointWalk:
@@ -199,7 +172,7 @@ class EndpointWalk:
             return parents
         due = [v for v in parents if self.list_token(v) in self._unfinished or self._is_due(v)]
         self.report.unchanged = len(parents) - len(due)
-        return sorted(due, key=_newest, reverse=True)
+        return sorted(due, key=newest_move, reverse=True)
 
     def _recall(self, route: Route) -> None:
         """Looks up what is stored before anything is fetched; in the main thread, which alone has dlt's context."""
@@ -344,7 +317,7 @@ class EndpointWalk:
             tokens = {row.get("token") for row in page}
             open_runs.difference_update(tokens)
             stored.difference_update(tokens)
-            return (stop is not None and not stored and not open_runs) or (bool(page) and _is_before(page[-1], since))
+            return (stop is not None and not stored and not open_runs) or (bool(page) and is_before(page[-1], since))
 
         return is_enough
 
@@ -398,7 +371,7 @@ class EndpointWalk:
         rows = [
             self._reader.read(row, path_values)
             for row in walk.rows
-            if not (route.skip_type and row.get("type") == route.skip_type) and not _is_before(row, since)
+            if not (route.skip_type and row.get("type") == route.skip_type) and not is_before(row, since)
         ]
         self.report.lists += 1
         self.report.rows += len(rows)
@@ -476,29 +449,6 @@ class EndpointWalk:
         return {**own, **inherited, **token}
 
 
-def wanted_runs(runs: Iterable[Values], since: datetime | None) -> list[Values]:
-    """The runs whose query runs are to be read: finished ones, and all of a report that is read for the first time."""
-    return [
-        run for run in runs if (run.get("state") in FINISHED or run.get("is_first_load")) and not _is_before(run, since)
-    ]
-
-
-def kept_for_children(endpoint: Endpoint) -> frozenset[str]:
-    """The fields that paths, counters and versions of everything below an endpoint need."""
-    kept: set[str] = set()
-    for child in ENDPOINTS:
-        if child.parent == endpoint.name and child.rest:
-            kept |= {*child.rest.placeholders, *child.version, child.counter, child.nothing_without}
-            kept |= {"created_at", "updated_at", "state"} | kept_for_children(child)
-    return frozenset(kept - {"", "username", f"{endpoint.noun}_token"})
-
-
-def _newest(values: Values) -> str:
-    """When the parent last moved, for reading the newest first."""
-    times = (moment(values.get(name)) for name in ("last_run_at", "edited_at", "created_at"))
-    return max((at.isoformat() for at in times if at), default="")
-
-
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
@@ -509,9 +459,3 @@ def _intent(endpoint: Endpoint, path_values: dict[str, str]) -> str:
         return f"look up the person {path_values['username']}"
     owners = ", ".join(f"{_words(name.removesuffix('_token'))} {value}" for name, value in path_values.items())
     return f"list {_words(endpoint.name)}{f' of {owners}' if owners else ''}"
-
-
-def _is_before(values: Values, since: datetime | None) -> bool:
-    """Whether a row was created before `since`; False where either is unknown."""
-    created = moment(values.get("created_at"))
-    return since is not None and created is not None and created < since

@@ -1,0 +1,123 @@
+"""What came back: a body, or an error that says what was asked, what came, and what to do.
+
+Here: reading one HTTP answer.
+Not here: sending (`client`), where the rows are in a body (`rows`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from dlt.common.json import json
+
+from mode_dagster.extract.errors import (
+    ModeAuthError,
+    ModeError,
+    ModeRequestError,
+    ModeResponseError,
+    ModeUnavailable,
+)
+
+RETRY_STATUSES = (408, 429, *range(500, 600))
+RETRY_EXCEPTIONS = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+
+
+def is_not_json(response: requests.Response | None, _error: BaseException | None) -> bool:
+    """Whether a good status comes with a body that is cut short or from a proxy, and is worth another try."""
+    if response is None or not response.ok:
+        return False
+    try:
+        json.loadb(response.content)
+    except ValueError:
+        return True
+    return False
+
+
+@contextmanager
+def network_errors(intent: str, path: str) -> Iterator[None]:
+    """Turns what requests raises after the last retry into our errors."""
+    try:
+        yield
+    except requests.exceptions.SSLError as error:
+        raise ModeUnavailable(
+            f"Could not {intent}: no trusted TLS connection for {path} ({_reason(error)}). Check base_url and proxies."
+        ) from None
+    except requests.exceptions.RequestException as error:
+        raise ModeUnavailable(
+            f"Could not {intent}: no answer to GET {path} ({_reason(error)}). "
+            "Check base_url and the network; if both are right, run it again later."
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in a few words; requests' own text repeats URL and pool."""
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return f"{type(cause).__name__}: {str(cause)[:120]}"
+
+
+def read_body(response: requests.Response, intent: str) -> dict[str, Any]:
+    """The JSON object of an answer.
+
+    Raises:
+        ModeError: By kind: what the status means, or ModeResponseError where there is no JSON object.
+    """
+    if not response.ok:
+        raise _http_error(response, intent)
+    try:
+        body = json.loadb(response.content)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        kind = response.headers.get("Content-Type", "no content type")
+        raise ModeResponseError(
+            f"Could not {intent}: {_where(response)} answered HTTP {response.status_code} with {kind}, "
+            f"not a JSON object. Is base_url Mode's API, and nothing in between that answers for it?",
+            status=response.status_code,
+        )
+    return body
+
+
+def _http_error(response: requests.Response, intent: str) -> ModeError:
+    status = response.status_code
+    said = _said(response)
+    text = f"Could not {intent}: HTTP {status} from {_where(response)}{f' ({said})' if said else ''}."
+    if status == 401:
+        return ModeAuthError(
+            f"{text} Check username (API token) and password (API secret); `mode-dagster check` tells more.",
+            status=status,
+        )
+    if status == 429:
+        return ModeUnavailable(
+            f"{text} The rate limit is used up, by us or by others with the same token: lower rate_limit_requests.",
+            status=status,
+        )
+    if status in RETRY_STATUSES:
+        return ModeUnavailable(f"{text} Retries did not help; run it again later.", status=status)
+    if status == 403:
+        return ModeRequestError(f"{text} This API token may not read it; an admin's may.", status=status)
+    if status == 404:
+        return ModeRequestError(f"{text} It is not there, or this API token may not see it.", status=status)
+    return ModeRequestError(f"{text} Mode did not accept the request.", status=status)
+
+
+def _where(response: requests.Response) -> str:
+    return f"{response.request.method} {urlsplit(response.url).path}"
+
+
+def _said(response: requests.Response) -> str:
+    """Mode's own message, where the body is the documented {id, message}."""
+    try:
+        body = json.loadb(response.content)
+    except ValueError:
+        return ""
+    message = body.get("message") if isinstance(body, dict) else None
+    return str(message)[:200] if message else ""
