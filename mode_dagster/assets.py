@@ -107,8 +107,7 @@ def _as_failure() -> Iterator[None]:
         raise dg.Failure(str(error), metadata=_metadata(error), allow_retries=error.retryable) from None
     except PipelineStepFailed as failed:
         reason = str(failed.exception).strip().splitlines()[0][:500]
-        hint = " Close the other program that has the DuckDB file open." if "set lock" in str(failed.exception) else ""
-        raise dg.Failure(f"dlt could not {failed.step} the rows: {reason}{hint}") from failed
+        raise dg.Failure(f"dlt could not {failed.step} the rows: {reason}") from failed
 
 
 def _failure(failures: Mapping[str, ModeError]) -> dg.Failure:

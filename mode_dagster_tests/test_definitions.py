@@ -86,6 +86,21 @@ def test_a_load_without_dagster_says_what_is_missing(run):
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_that_another_program_has_open_is_named_with_that_program(run, tmp_path):
+    hold = (
+        "import duckdb, sys; c = duckdb.connect('mode_analytics.duckdb'); print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "open\n"
+        done = run("mode_dagster.extract", "spaces", SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL="sandbox")
+        holder.stdin.close()
+    assert done.returncode == 1
+    assert "another program has it open (PID " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_extract_never_imports_dagster(run):
     done = run("mode_dagster.extract", "--help", PYTHONVERBOSE="")
     assert done.returncode == 0

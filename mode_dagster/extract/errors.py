@@ -5,6 +5,7 @@
     ├── ModeAuthError        401: Mode does not know the credentials                → a person mends them
     ├── ModeRequestError     any other 4xx: not there, not allowed, not understood  → not retried
     ├── ModeUnavailable      429, 5xx, time-outs, resets, after our own retries     → later
+    ├── DestinationBusy      another program has the DuckDB file open               → close it, or later
     ├── ModeListingError     a listing is refused or far shorter than what is stored → look before it counts
     └── ModeResponseError    an answer with status 200 that is not what Mode sends  → look at it
 
@@ -38,6 +39,12 @@ class ModeRequestError(ModeError):
 
 class ModeUnavailable(ModeError):  # noqa: N818 - says a state, not a fault of the caller
     """Mode could not be reached or failed, and retries did not help."""
+
+    retryable = True
+
+
+class DestinationBusy(ModeError):  # noqa: N818 - says a state, not a fault of the caller
+    """The destination can't be opened for writing now."""
 
     retryable = True
 

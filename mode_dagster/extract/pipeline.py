@@ -4,6 +4,7 @@ Here: names that other tools rely on, and what may not be mixed.
 Not here: what is loaded (`source`), Dagster.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 import dlt
 from dlt.common.pipeline import LoadInfo
 from dlt.destinations import duckdb
+from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME
-from mode_dagster.extract.errors import ModeConfigError, ModeError
+from mode_dagster.extract.errors import DestinationBusy, ModeConfigError, ModeError
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
@@ -75,16 +77,27 @@ def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterat
 
 @contextmanager
 def mode_errors() -> Iterator[None]:
-    """Takes our own errors out of dlt's, which repeat them over hundreds of lines."""
+    """Takes our own errors out of dlt's, which repeat them over hundreds of lines, and names a locked file.
+
+    Raises:
+        ModeError: What was at the bottom of it.
+    """
     try:
         yield
-    except PipelineStepFailed as failed:
+    except (PipelineStepFailed, DestinationConnectionError) as failed:
         cause: BaseException | None = failed
         while cause is not None and not isinstance(cause, ModeError):
             cause = cause.__cause__ or cause.__context__
-        if cause is None:
-            raise
-        raise cause from None
+        if cause is not None:
+            raise cause from None
+        if "Could not set lock" in str(failed):
+            found = re.search(r"PID \d+", str(failed))
+            holder = found[0] if found else "unknown"
+            raise DestinationBusy(
+                f"Could not open {database_path()}: another program has it open ({holder}). "
+                "Close it (a DuckDB shell, a notebook, another load) and run again; DuckDB has one writer."
+            ) from None
+        raise
 
 
 def load_pending(pipeline: Pipeline) -> None:
