@@ -104,11 +104,11 @@ def check() -> None:
 @main.command()
 def plan() -> None:
     """Show what the next sync would ask for; reads the listings and loads nothing."""
-    from mode_dagster.extract.pipeline import mode_pipeline
+    from mode_dagster.extract.pipeline import mode_errors, mode_pipeline
     from mode_dagster.extract.sync import Sync
 
     try:
-        with Sync(pipeline=mode_pipeline()) as sync:
+        with mode_errors(), Sync(pipeline=mode_pipeline()) as sync:
             planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS))
             asked = sync.client.requests
     except ModeError as error:

@@ -164,6 +164,33 @@ def sandbox_without(world: Sandbox, report: str) -> None:
         world.faults.append(Fault(where, kind="body", body=json.dumps(kept)))
 
 
+@pytest.mark.parametrize(
+    ("table", "path", "selector"),
+    [
+        ("data_sources", "data_sources", "data_sources"),
+        ("definitions", "definitions", "definitions"),
+        ("memberships", "memberships", "memberships"),
+        ("spaces", "spaces", "spaces"),
+    ],
+)
+def test_whatever_leaves_its_listing_is_marked_until_it_returns(world, load_from, query, table, path, selector):
+    load_from(world, table)
+    params = {"filter": "all", "per_page": 30}
+    whole = requests.get(
+        f"{world.base_url}/{world.workspace}/{path}", params, auth=(world.username, world.password), timeout=9
+    ).json()
+    first, *others = whole["_embedded"][selector]
+    whole["_embedded"][selector] = others
+    world.faults.append(Fault(rf"/{path}(\?|$)", kind="body", body=json.dumps(whole)))
+    key = BY_NAME[table].key[0]
+    gone = f"SELECT {key} FROM mode_analytics_data.{table} WHERE deleted_at IS NOT NULL"
+    load_from(world, table)
+    assert query(gone) == [(first[key],)]
+    world.faults.clear()
+    load_from(world, table)
+    assert query(gone) == []
+
+
 def test_an_edit_costs_the_children_of_that_report_and_of_no_other(world, clock, load_from, query):
     tables = ("spaces", "reports", "queries", "charts", "report_filters")
     load_from(world, *tables)
