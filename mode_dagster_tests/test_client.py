@@ -181,6 +181,16 @@ def test_a_refusal_pauses_all_threads_and_slows_the_rest_down(sandbox, client):
     assert client.allowed == 80_000
 
 
+def test_the_rate_grows_back_after_a_refusal(sandbox, reads):
+    client = ModeClient(replace(reads(sandbox), rate_limit_requests=10, rate_limit_seconds=0.1))
+    sandbox.faults.append(Fault("/verify", status=429, times=1))
+    client.verify()
+    slowed = client.allowed
+    for _ in range(60):
+        client.verify()
+    assert (slowed, client.allowed) == (8, 10)
+
+
 def test_discovery_needs_a_plan_and_says_so(reads):
     with serve(SandboxOptions(reports=4, spaces=2, days=5, discovery=False)) as sandbox:
         client = ModeClient(reads(sandbox))

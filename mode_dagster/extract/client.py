@@ -24,7 +24,7 @@ from dlt.common.json import json
 from dlt.sources.helpers.requests import Client
 from dlt.sources.helpers.rest_client.auth import AuthConfigBase, BearerTokenAuth, HttpBasicAuth
 from dlt.sources.helpers.rest_client.client import RESTClient
-from pyrate_limiter import Limiter, Rate
+from pyrate_limiter import InMemoryBucket, Limiter, Rate
 from requests.adapters import HTTPAdapter
 
 from mode_dagster.extract.answers import RETRY_EXCEPTIONS, RETRY_STATUSES, is_not_json, network_errors, read_body
@@ -66,15 +66,16 @@ class _LimitedAdapter(HTTPAdapter):
     """Sends when the limiter says so, and counts what was sent, by endpoint.
 
     Where Mode refuses all the same (others may use the same token), all threads wait as long as it says, and go on
-    at a lower rate.
+    at a lower rate, which grows back by one request in each window without a refusal.
     """
 
     def __init__(self, allowed: int, seconds: float) -> None:
         super().__init__(pool_maxsize=WORKERS)
-        self.allowed = allowed
+        self.allowed = self._most = allowed
         self._seconds = seconds
-        self._limiter = self._make_limiter()
-        self._slowed_at = 0.0
+        self._bucket = InMemoryBucket([self._rate()])
+        self._limiter = Limiter(self._bucket)
+        self._changed_at = time.monotonic() - seconds
         self._resume_at = 0.0
         self._lock = threading.Lock()
         self.sent: Counter[str] = Counter()
@@ -94,20 +95,26 @@ class _LimitedAdapter(HTTPAdapter):
             self.limit = response.headers.get("X-RateLimit-Limit", self.limit)
             if response.status_code == 429:
                 self.refused += 1
-                self._back_off(response.headers.get("Retry-After", ""))
+                self._pause(response.headers.get("Retry-After", ""))
+                self._allow(max(1, int(self.allowed * SLOWER)))
+            elif self.allowed < self._most:
+                self._allow(self.allowed + 1)
         return response
 
-    def _make_limiter(self) -> Limiter:
-        return Limiter(Rate(self.allowed, int(self._seconds * 1000 * WINDOW_MARGIN)))
+    def _rate(self) -> Rate:
+        return Rate(self.allowed, int(self._seconds * 1000 * WINDOW_MARGIN))
 
-    def _back_off(self, retry_after: str) -> None:
-        now = time.monotonic()
+    def _pause(self, retry_after: str) -> None:
         if retry_after.isdigit():
-            self._resume_at = max(self._resume_at, now + min(int(retry_after), LONGEST_PAUSE))
-        if now - self._slowed_at >= self._seconds:
-            self._slowed_at = now
-            self.allowed = max(1, int(self.allowed * SLOWER))
-            self._limiter = self._make_limiter()
+            until = time.monotonic() + min(int(retry_after), LONGEST_PAUSE)
+            self._resume_at = max(self._resume_at, until)
+
+    def _allow(self, allowed: int) -> None:
+        """Changes the rate, once a window at the most; what was sent already still counts."""
+        now = time.monotonic()
+        if now - self._changed_at >= self._seconds:
+            self._changed_at, self.allowed = now, allowed
+            self._bucket.rates = [self._rate()]
 
 
 class ModeClient:
