@@ -1,14 +1,17 @@
 """The tables as assets: one op that reads Mode once for all that was selected.
 
 Here: dagster-dlt around our source; failures that a person can act on.
-Not here: keys and lineage (`translator`), metadata (`materialization`).
+Not here: keys and lineage (`translator`), metadata (`materialization`), names (`workspace`).
 
-One op and not one per family: lists are asked for once a sync, all tables share the threads and the rate limit,
-and a table that fails leaves every other one materialized, whatever depends on what.
+One op and not one per family: lists are asked for once a sync, all tables share the threads and the rate limit.
+A table that could not be read is not materialized, and Dagster skips only what depends on it; the check
+`every_table_was_read` of the ledger then makes the run fail by name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
 from typing import Any
 
 import dagster as dg
@@ -18,69 +21,120 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 from pydantic import Field
 
+from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError
-from mode_dagster.extract.pipeline import load_pending, mode_errors, mode_pipeline
+from mode_dagster.extract.ledger import LEDGER
+from mode_dagster.extract.pipeline import load_pending, mode_errors, mode_pipeline, no_other_sync
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
-from mode_dagster.materialization import count_rows, load_metadata
+from mode_dagster.materialization import FAILED, count_rows, ledger_metadata, load_metadata, plan_metadata
 from mode_dagster.resources import ModeDltResource
+from mode_dagster.settings import Settings, load_settings
 from mode_dagster.translator import ModeTranslator
+from mode_dagster.workspace import Workspace
+
+Listed = StrEnum("Listed", [endpoint.name for endpoint in ENDPOINTS if not endpoint.history])  # type: ignore[misc]
+"""The tables of which rows can be found gone."""
 
 
 class SyncConfig(dg.Config):
     """What one run does otherwise than usual."""
 
     reconcile: bool = Field(
-        default=False, description="Read everything, whether it moved or not, and count what was missed."
+        default=False,
+        description="Full refresh: read everything, whether it seems to have moved or not, and count what was missed.",
     )
-    accept_shrunk: list[str] = Field(
+    dry_run: bool = Field(
+        default=False, description="Plan only: read the listings, say what would be asked for, and load nothing."
+    )
+    reports: list[str] = Field(
+        default=[],
+        description="Tokens (last part of the address) of the only reports whose queries, charts, runs and so on are "
+        "read; all if empty. Listings are read in full all the same.",
+    )
+    max_requests: int | None = Field(
+        default=None,
+        ge=0,
+        description="Stop after so many requests, 0 for no limit; the next run goes on from there. "
+        "If not given, the setting of that name.",
+    )
+    accept_shrunk: list[Listed] = Field(
         default=[],
         description="Tables whose listing may be far shorter than what is stored; the rest is marked as deleted.",
     )
 
 
 OP = "mode"
-POOL = "mode"
-"""One run at a time uses Mode's credentials and writes the DuckDB file."""
 
 
-def build_assets(pipeline: Pipeline | None = None) -> dg.AssetsDefinition:
-    """All tables of the catalogue as one subsettable asset definition.
+def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
+    """All tables of the catalogue, and the ledger, as one subsettable asset definition.
 
     Args:
-        pipeline: Where the tables go; None takes the project's own.
+        workspace: What they are called; None means the only workspace.
     """
-    target = pipeline or mode_pipeline()
+    names = workspace or Workspace()
+    pipeline = mode_pipeline(names.pipeline_name, names.dataset)
 
     @dlt_assets(
         dlt_source=mode_analytics_source(),
-        dlt_pipeline=target,
-        name=OP,
-        dagster_dlt_translator=ModeTranslator(),
-        pool=POOL,
+        dlt_pipeline=pipeline,
+        name=names.named(OP),
+        dagster_dlt_translator=ModeTranslator(workspace=names),
+        pool=names.pool,
     )
     def mode(
-        context: dg.AssetExecutionContext, config: SyncConfig, dlt: ModeDltResource
+        context: dg.AssetExecutionContext, config: SyncConfig, mode_dlt: ModeDltResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
         selected = frozenset(key.path[-1] for key in context.selected_asset_keys)
-        with Sync(
-            pipeline=target,
-            reconcile=config.reconcile,
-            accept_shrunk=config.accept_shrunk,
-            isolate=True,
-            say=context.log.info,
-        ) as sync:
-            with _as_failure():
-                load_pending(target)
-                for _ in sync.checkpoints(selected):
-                    results = list(dlt.run(context=context, dlt_source=mode_analytics_source(sync)))
-                mark_deleted(target, sync.settings.listing, sync.now())
-            yield from _materializations(context, target, sync, results)
-            if sync.failures:
+        with _as_failure(), _sync(context, config, names, pipeline) as sync:
+            if config.dry_run:
+                _say_plan(context, names, sync, selected - {LEDGER})
+                return
+            with mode_errors(), no_other_sync(pipeline):
+                load_pending(pipeline)
+                for _ in sync.checkpoints(selected - {LEDGER}):
+                    results = list(mode_dlt.run(context=context, dlt_source=mode_analytics_source(sync)))
+                mark_deleted(pipeline, sync.settings.listing, sync.now())
+            if sync.failures and _is_worth_another_try(context, sync.failures):
+                raise _failure(sync.failures)
+            yield from _materializations(context, pipeline, sync, results)
+            if sync.failures and LEDGER not in selected:
                 raise _failure(sync.failures)
 
     return mode
+
+
+def _sync(context: dg.AssetExecutionContext, config: SyncConfig, workspace: Workspace, pipeline: Pipeline) -> Sync:
+    settings = load_settings(workspace.section)
+    if config.max_requests is not None:
+        settings = replace(settings, max_requests=config.max_requests)
+    _tag(context, settings)
+    return Sync(
+        settings,
+        pipeline=pipeline,
+        reconcile=config.reconcile,
+        accept_shrunk=config.accept_shrunk,
+        only_reports=config.reports,
+        isolate=True,
+        say=context.log.info,
+    )
+
+
+def _tag(context: dg.AssetExecutionContext, settings: Settings) -> None:
+    """Run tags, so that runs of different workspaces can be told apart and filtered."""
+    tags = {"mode/workspace": settings.workspace or settings.base_url, "mode/listing": str(settings.listing)}
+    context.instance.add_run_tags(context.run.run_id, tags)
+
+
+def _say_plan(context: dg.AssetExecutionContext, workspace: Workspace, sync: Sync, selected: frozenset[str]) -> None:
+    with mode_errors():
+        plan = sync.make_plan(selected)
+    context.log.info(f"dry run, nothing is loaded. {plan}")
+    for table in plan.tables:
+        key = workspace.table_key(table.table)
+        context.log_event(dg.AssetObservation(key, metadata=plan_metadata(plan, table)))
 
 
 def _materializations(
@@ -90,19 +144,22 @@ def _materializations(
     by_table = {result.asset_key.path[-1]: result for result in results if result.asset_key}
     rows = count_rows(pipeline, list(by_table))
     for table, result in by_table.items():
-        report = sync.reports[table]
-        context.log.info(f"{table}: {report.rows} rows, {report.requests} requests, {report.seconds:.1f} s")
-        if report.error is None:
-            metadata = {**(result.metadata or {}), **load_metadata(pipeline, table, sync, rows[table])}
-            yield dg.MaterializeResult(asset_key=result.asset_key, metadata=metadata)
+        if table == LEDGER:
+            known = ledger_metadata(pipeline, sync, rows[table])
+        else:
+            report = sync.reports[table]
+            context.log.info(f"{table}: {report.rows} rows, {report.requests} requests, {report.seconds:.1f} s")
+            if report.error is not None:
+                continue
+            known = load_metadata(pipeline, table, sync, rows[table])
+        yield dg.MaterializeResult(asset_key=result.asset_key, metadata={**(result.metadata or {}), **known})
 
 
 @contextmanager
 def _as_failure() -> Iterator[None]:
     """What stops the whole load, as a Dagster failure: advice first, no wall of text."""
     try:
-        with mode_errors():
-            yield
+        yield
     except ModeError as error:
         raise dg.Failure(str(error), metadata=_metadata(error), allow_retries=error.retryable) from None
     except PipelineStepFailed as failed:
@@ -110,14 +167,46 @@ def _as_failure() -> Iterator[None]:
         raise dg.Failure(f"dlt could not {failed.step} the rows: {reason}") from failed
 
 
+def _is_worth_another_try(context: dg.AssetExecutionContext, failures: Mapping[str, ModeError]) -> bool:
+    """Whether trying again may help and Dagster will: then nothing is materialized yet."""
+    op = context.op_execution_context
+    policy = op.job_def.get_retry_policy_for_handle(op.op_handle)
+    tries_left = policy is not None and op.retry_number < policy.max_retries
+    return tries_left and any(error.retryable for error in failures.values())
+
+
 def _failure(failures: Mapping[str, ModeError]) -> dg.Failure:
-    lines = "\n".join(f"- {table}: {error}" for table, error in failures.items())
     return dg.Failure(
-        f"{len(failures)} of the tables could not be read completely; all others were loaded.\n{lines}",
-        metadata={"failed_tables": ", ".join(failures)},
+        say_failures({table: str(error) for table, error in failures.items()}),
+        metadata={FAILED: ", ".join(failures)},
         allow_retries=any(error.retryable for error in failures.values()),
     )
 
 
+def say_failures(failures: Mapping[str, str]) -> str:
+    """Which tables could not be read and why."""
+    lines = "\n".join(f"- {table}: {error}" for table, error in failures.items())
+    return f"{len(failures)} of the tables could not be read completely; all others were loaded.\n{lines}"
+
+
 def _metadata(error: ModeError) -> Mapping[str, int]:
     return {"http_status": error.status} if error.status is not None else {}
+
+
+def build_ledger_check(workspace: Workspace | None = None) -> dg.AssetChecksDefinition:
+    """Makes a run fail in which any table could not be read, after everything else was done.
+
+    In a step of its own, because Dagster abandons all that hangs on a failed step, whatever table it needs.
+    """
+    key = (workspace or Workspace()).table_key(LEDGER)
+
+    @dg.asset_check(asset=key, name="every_table_was_read", description="No table failed in the latest sync.")
+    def every_table_was_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        event = context.instance.get_latest_materialization_event(key)
+        found = event.asset_materialization.metadata.get(FAILED) if event and event.asset_materialization else None
+        failures: Any = found.value if found is not None else {}
+        if failures:
+            raise dg.Failure(say_failures(failures), metadata={FAILED: ", ".join(failures)}, allow_retries=False)
+        return dg.AssetCheckResult(passed=True)
+
+    return every_table_was_read

@@ -1,29 +1,70 @@
 """The jobs that people and schedules start.
 
 Here: which assets a job materializes, and what it does otherwise than usual.
-Not here: when (schedules), how (`assets`).
+Not here: when (`schedules`), how (`assets`).
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
 from mode_dagster.assets import OP, SyncConfig
-from mode_dagster.translator import asset_key
+from mode_dagster.extract.ledger import LEDGER
+from mode_dagster.workspace import Workspace
 
-mode_sync = dg.define_asset_job(
-    "mode_sync",
-    selection=dg.AssetSelection.all(),
-    description="Everything that changed: every table that Mode can give, and what is computed from them.",
-)
+HOURLY = ("reports", "runs", "query_runs", LEDGER)
+RETRY = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
+"""For outages; what trying again can't help (credentials, settings) says so itself and is not tried again."""
 
-mode_runs_hourly = dg.define_asset_job(
-    "mode_runs_hourly",
-    selection=dg.AssetSelection.assets(*(asset_key(table) for table in ("reports", "runs", "query_runs"))),
-    description="New runs: the listing of reports, a page for each report that ran, a request for each finished run.",
-)
+Job = Any
+"""What `define_asset_job` gives; dagster 1.13 doesn't export its class."""
 
-mode_reconcile = dg.define_asset_job(
-    "mode_reconcile",
-    selection=dg.AssetSelection.all(),
-    config=dg.RunConfig(ops={OP: SyncConfig(reconcile=True)}),
-    description="Everything, whether it seems to have changed or not; counts what incremental syncs had missed.",
-)
+
+def build_jobs(workspace: Workspace, assets: Sequence[dg.AssetsDefinition]) -> Sequence[Job]:
+    """The jobs of one workspace.
+
+    Args:
+        workspace: What they are called.
+        assets: Everything that belongs to the workspace.
+    """
+    everything = dg.AssetSelection.assets(*assets)
+    hourly = dg.AssetSelection.assets(*(workspace.table_key(table) for table in HOURLY))
+    return [
+        _job(
+            workspace.named("mode_sync"),
+            everything,
+            "Everything that changed: every table that Mode can give, and what is computed from them.",
+        ),
+        _job(
+            workspace.named("mode_runs_hourly"),
+            hourly | (hourly.downstream() & _models(workspace, assets)),
+            "New runs: the listing of reports, a page for each report that ran, a request for each finished run, "
+            "and what is computed from them.",
+        ),
+        _job(
+            workspace.named("mode_reconcile"),
+            everything,
+            "Everything, whether it seems to have changed or not; counts what incremental syncs had missed.",
+            dg.RunConfig(ops={workspace.named(OP): SyncConfig(reconcile=True)}),
+        ),
+    ]
+
+
+def _models(workspace: Workspace, assets: Sequence[dg.AssetsDefinition]) -> dg.AssetSelection:
+    """What is computed from the tables; a table below another one in Mode's tree is not."""
+    keys = {key for definition in assets for key in definition.keys}
+    prefix = workspace.model_key("").path[:-1]
+    return dg.AssetSelection.assets(*(key for key in sorted(keys) if key.path[:-1] == prefix))
+
+
+def _job(name: str, selection: dg.AssetSelection, description: str, config: dg.RunConfig | None = None) -> Job:
+    return dg.define_asset_job(
+        name,
+        selection=selection,
+        description=description,
+        config=config,
+        op_retry_policy=RETRY,
+        # DuckDB has one writer: steps in one process never wait for each other's lock
+        executor_def=dg.in_process_executor,
+    )

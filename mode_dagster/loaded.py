@@ -12,7 +12,7 @@ import dagster as dg
 
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.pipeline import database_path
-from mode_dagster.translator import asset_key
+from mode_dagster.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def last_loads() -> list[Load]:
     loads = []
     with dg.DagsterInstance.get() as instance:
         for endpoint in ENDPOINTS:
-            event = instance.get_latest_materialization_event(asset_key(endpoint.name))
+            event = instance.get_latest_materialization_event(Workspace().table_key(endpoint.name))
             if event is None or event.asset_materialization is None:
                 continue
             found = {name: value.value for name, value in event.asset_materialization.metadata.items()}

@@ -10,9 +10,13 @@ from typing import Any
 import dagster as dg
 from dlt.pipeline.pipeline import Pipeline
 
-from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.ledger import LEDGER
+from mode_dagster.extract.plan import Plan, PlannedTable
 from mode_dagster.extract.sync import Sync
-from mode_dagster.translator import column_schema
+from mode_dagster.translator import documented_columns
+
+FAILED = "failed_tables"
+"""Metadata of the ledger: what stopped each table that could not be read in that sync."""
 
 
 def count_rows(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
@@ -54,9 +58,27 @@ def load_metadata(pipeline: Pipeline, table: str, sync: Sync, row_count: int) ->
     return metadata
 
 
+def ledger_metadata(pipeline: Pipeline, sync: Sync, row_count: int) -> Mapping[str, Any]:
+    """Metadata of the ledger's materialization: the sync as a whole."""
+    return {
+        "dagster/row_count": row_count,
+        "dagster/table_name": f"{pipeline.dataset_name}.{LEDGER}",
+        "dagster/column_schema": documented_columns(LEDGER),
+        "requests": sync.requests,
+        "refused_429": sync.client.refused,
+        "plan": str(sync.plan),
+        FAILED: {table: str(error) for table, error in sync.failures.items()},
+    }
+
+
+def plan_metadata(plan: Plan, table: PlannedTable) -> Mapping[str, Any]:
+    """Metadata of a dry run's observation."""
+    return {"plan": str(plan), "lists": table.lists, "lists_due": table.due, "requests_planned": table.requests}
+
+
 def _real_columns(pipeline: Pipeline, table: str) -> dg.TableSchema:
     """The documented columns and whatever else Mode sent, as they are in the destination."""
-    documented = column_schema(BY_NAME[table])
+    documented = documented_columns(table)
     known = {column.name for column in documented.columns}
     others = [
         dg.TableColumn(name=name, type=str(column.get("data_type")), description="Not documented by Mode.")

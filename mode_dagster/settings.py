@@ -22,7 +22,8 @@ from mode_dagster.extract.endpoints import Listing
 from mode_dagster.extract.errors import ModeConfigError
 
 SECTION = "sources.mode_analytics_source"
-ENV_PREFIX = SECTION.upper().replace(".", "__") + "__"
+ENV_PREFIX = "SOURCES__MODE_ANALYTICS_SOURCE__"
+"""How the settings of the only workspace begin in the environment."""
 SANDBOX = "sandbox"
 """Value of `base_url` that means the bundled sandbox."""
 
@@ -69,8 +70,11 @@ class Settings:
         return self.base_url == SANDBOX
 
 
-def load_settings() -> Settings:
+def load_settings(section: str = SECTION) -> Settings:
     """Reads and checks the settings.
+
+    Args:
+        section: Where they stand; a named workspace has its own, below the only one's.
 
     Raises:
         ModeConfigError: One or more settings are missing or malformed; the message names each of them and both ways
@@ -79,7 +83,7 @@ def load_settings() -> Settings:
     problems: list[str] = []
     values: dict[str, Any] = {}
     for setting in fields(Settings):
-        raw = _read(setting.name)
+        raw = _read(f"{section}.{setting.name}")
         if raw is None or raw == "":
             continue
         try:
@@ -87,19 +91,23 @@ def load_settings() -> Settings:
         except ValueError as error:
             problems.append(f"{setting.name}: {error}")
     settings = Settings(**values)
-    problems += _unknown_names() + _contradictions(settings)
+    problems += _unknown_names(section) + _contradictions(settings)
     if problems:
-        raise ModeConfigError(_explain(problems))
+        raise ModeConfigError(_explain(problems, section))
     return settings
 
 
-def _read(name: str) -> Any:
-    key = f"{SECTION}.{name}"
+def env_prefix(section: str) -> str:
+    """How the settings of a section begin in the environment."""
+    return section.upper().replace(".", "__") + "__"
+
+
+def _read(key: str) -> Any:
     try:
         found: Any = dlt.secrets.get(key)
         return dlt.config.get(key) if found is None else found
     except ConfigProviderException as error:
-        raise ModeConfigError(f"Could not read the setting {SECTION}.{name}: {error}") from None
+        raise ModeConfigError(f"Could not read the setting {key}: {error}") from None
 
 
 def _text(raw: Any) -> str:
@@ -165,10 +173,12 @@ def _contradictions(settings: Settings) -> list[str]:
     return problems
 
 
-def _unknown_names() -> list[str]:
+def _unknown_names(section: str) -> list[str]:
     known = [setting.name for setting in fields(Settings)]
-    found = {name.removeprefix(ENV_PREFIX).lower() for name in os.environ if name.startswith(ENV_PREFIX)}
-    found |= _names_in_files()
+    prefix = env_prefix(section)
+    found = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
+    # two underscores more are a section below this one: another workspace, or dlt's own
+    found = {name for name in found if "__" not in name} | _names_in_files(section)
     problems = []
     for name in sorted(found - set(known)):
         likely = difflib.get_close_matches(name, known, n=1)
@@ -177,20 +187,20 @@ def _unknown_names() -> list[str]:
     return problems
 
 
-def _names_in_files() -> set[str]:
+def _names_in_files(section: str) -> set[str]:
     """Names that config.toml and secrets.toml hold in our section; nested tables are dlt's business."""
     names: set[str] = set()
-    sections: list[Any] = [dlt.secrets.get(SECTION), dlt.config.get(SECTION)]
-    for section in sections:
-        if isinstance(section, dict):
-            names |= {name for name, value in section.items() if not isinstance(value, dict)}
+    found: list[Any] = [dlt.secrets.get(section), dlt.config.get(section)]
+    for values in found:
+        if isinstance(values, dict):
+            names |= {name for name, value in values.items() if not isinstance(value, dict)}
     return names
 
 
-def _explain(problems: list[str]) -> str:
+def _explain(problems: list[str], section: str) -> str:
     lines = "\n".join(f"  - {problem}" for problem in problems)
     return (
         f"Cannot read Mode: these settings need attention.\n{lines}\n"
-        f"Set each in .dlt/secrets.toml under [{SECTION}], or in the environment as {ENV_PREFIX}<NAME> "
-        f'(for example {ENV_PREFIX}WORKSPACE=acme). To try without Mode, set base_url to "{SANDBOX}".'
+        f"Set each in .dlt/secrets.toml under [{section}], or in the environment as {env_prefix(section)}<NAME> "
+        f'(for example {env_prefix(section)}WORKSPACE=acme). To try without Mode, set base_url to "{SANDBOX}".'
     )

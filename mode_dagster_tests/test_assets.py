@@ -5,24 +5,29 @@ import contextlib
 import dagster as dg
 import pytest
 
-from mode_dagster.assets import build_assets
-from mode_dagster.definitions import build_definitions
-from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
-from mode_dagster.resources import ModeDltResource, WarehouseResource
+from mode_dagster.assets import build_assets, build_ledger_check
+from mode_dagster.build import RESOURCES, build_mode_definitions
+from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.ledger import LEDGER
+from mode_dagster.resources import WarehouseResource
 from mode_dagster.sandbox import Fault
-from mode_dagster.translator import asset_key
+from mode_dagster.workspace import Workspace
+
+ALL = {*BY_NAME, LEDGER}
+asset_key = Workspace().table_key
 
 
 @pytest.fixture
 def materialize(tmp_path):
-    assets = build_assets()
+    assets = [build_assets(), build_ledger_check()]
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
 
-        def run(*tables: str) -> dg.ExecuteInProcessResult:
+        def run(*tables: str, **config: object) -> dg.ExecuteInProcessResult:
             return dg.materialize(
-                [assets],
+                assets,
                 selection=[asset_key(table) for table in tables] or None,
-                resources={"dlt": ModeDltResource(), "duckdb": WarehouseResource()},
+                resources=RESOURCES,
+                run_config={"ops": {"mode": {"config": config}}},
                 instance=instance,
                 raise_on_error=False,
             )
@@ -46,7 +51,8 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
 def test_everything_is_materialized_with_numbers_that_are_true(sandbox, reads, materialize, keys):
     reads(sandbox)
     found = materialized(materialize())
-    assert set(found) == set(BY_NAME)
+    assert set(found) == ALL
+    del found[LEDGER]
     for table, metadata in found.items():
         assert metadata["dagster/row_count"] == len(keys(table)), table
         assert metadata["rows_fetched"] == metadata["dagster/row_count"], table
@@ -110,7 +116,7 @@ def test_a_failing_table_is_named_and_all_others_are_materialized(sandbox, reads
     reads(sandbox)
     result = materialize()
     assert not result.success
-    assert set(materialized(result)) == set(BY_NAME) - {"definitions"}
+    assert set(materialized(result)) == ALL - {"definitions"}
     assert "Could not list definitions: HTTP 500 from GET /api/" in failure_of(result)
     for table in ("runs", "charts", "users"):
         assert sorted(keys(table)) == sorted(sandbox.world.truth(table)), table
@@ -135,7 +141,7 @@ def test_secrets_are_in_no_event_of_a_good_run(sandbox, reads, materialize):
 
 
 def test_lineage_is_modes_own():
-    graph = build_definitions().resolve_asset_graph()
+    graph = build_mode_definitions().resolve_asset_graph()
 
     def parents(table: str) -> set[str]:
         return {key.to_user_string() for key in graph.get(asset_key(table)).parent_keys}
@@ -146,11 +152,14 @@ def test_lineage_is_modes_own():
     assert parents("query_runs") == {"mode/runs", "mode/queries"}
     assert parents("queries") == {"mode/reports", "mode/data_sources"}
     assert parents("charts") == {"mode/queries"}
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {f"mode/{e.name}" for e in ENDPOINTS}
+    tables = {key.to_user_string() for key in graph.get_all_asset_keys() if key.path[0] == "mode"}
+    assert tables == {f"mode/{table}" for table in ALL}
 
 
 def test_assets_say_what_they_are_before_any_load():
     for spec in build_assets().specs:
+        if spec.key == asset_key(LEDGER):
+            continue
         endpoint = BY_NAME[spec.key.path[-1]]
         assert spec.description == endpoint.description
         assert spec.group_name == endpoint.family

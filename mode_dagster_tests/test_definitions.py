@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mode_dagster.definitions import build_definitions
+from mode_dagster.build import build_mode_definitions
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.pipeline import database_path
 
@@ -39,11 +39,12 @@ def test_definitions_load_without_settings_or_network(run, tmp_path):
 
 
 def test_the_jobs_select_and_configure_what_they_are_for():
-    definitions = build_definitions()
+    definitions = build_mode_definitions()
     hourly = definitions.resolve_job_def("mode_runs_hourly").asset_layer.selected_asset_keys
-    assert {key.to_user_string() for key in hourly} == {"mode/reports", "mode/runs", "mode/query_runs"}
+    tables = {key.path[1] for key in hourly if key.path[0] == "mode"}
+    assert tables == {"reports", "runs", "query_runs", "sync_ledger"}
     reconcile = definitions.resolve_job_def("mode_reconcile")
-    assert len(reconcile.asset_layer.selected_asset_keys) == len(BY_NAME)
+    assert reconcile.asset_layer.selected_asset_keys == definitions.resolve_asset_graph().get_all_asset_keys()
     assert reconcile.config_mapping is not None or reconcile.run_config["ops"]["mode"]["config"]["reconcile"] is True
 
 

@@ -16,6 +16,7 @@ from mode_dagster.extract.endpoints import ENDPOINTS, FINISHED, Endpoint, Listin
 from mode_dagster.extract.rows import whole
 
 LEDGER = "sync_ledger"
+LEDGER_MEANING = "What was read of every list, when, in which version of its parent, and with what outcome."
 LEDGER_KEY = ("endpoint", "parent")
 LEDGER_COLUMNS = (
     text("endpoint", "Table that the list belongs to."),

@@ -16,6 +16,7 @@ from dlt.destinations import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
+from filelock import FileLock, Timeout
 
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import DestinationBusy, ModeConfigError, ModeError
@@ -37,10 +38,11 @@ def database_path() -> str:
     return str(Path(str(configured).removeprefix("duckdb:///") if configured else DATABASE).absolute())
 
 
-def mode_pipeline(dataset: str = DATASET) -> Pipeline:
+def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
     """The dlt pipeline of this project.
 
     Args:
+        name: What dlt calls it; its working folder, too.
         dataset: Schema that the tables are in.
 
     Raises:
@@ -52,7 +54,7 @@ def mode_pipeline(dataset: str = DATASET) -> Pipeline:
             f"The DuckDB file {path} has the name of its schema {dataset}, and DuckDB can't tell "
             "the two apart: call the file something else (DESTINATION__DUCKDB__CREDENTIALS)."
         )
-    return dlt.pipeline(PIPELINE, destination=duckdb(path), dataset_name=dataset)
+    return dlt.pipeline(name, destination=duckdb(path), dataset_name=dataset)
 
 
 def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterator[LoadInfo]:
@@ -68,11 +70,36 @@ def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterat
         PipelineStepFailed: Anything else that went wrong in dlt or the destination.
     """
     selected = frozenset(tables or BY_NAME)
-    with mode_errors():
+    with mode_errors(), no_other_sync(pipeline):
         load_pending(pipeline)
         for _ in sync.checkpoints(selected):
             yield pipeline.run(mode_analytics_source(sync).with_resources(*selected))
         mark_deleted(pipeline, sync.settings.listing, sync.now())
+
+
+@contextmanager
+def no_other_sync(pipeline: Pipeline) -> Iterator[None]:
+    """Keeps a second sync out of the pipeline's working folder: two at once corrupt each other's packages.
+
+    The lock is the operating system's: it goes with the process, however that ends.
+
+    Raises:
+        DestinationBusy: Another sync is under way.
+    """
+    folder = Path(pipeline.pipelines_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{pipeline.pipeline_name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DestinationBusy(
+            f"Could not start: another sync of {pipeline.dataset_name} is under way on this machine. "
+            "Wait until it has ended (Dagster's page Runs shows it) and run again."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

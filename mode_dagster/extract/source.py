@@ -33,6 +33,8 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
         # in the schema and not in the resource's hints: the ledger's hints would inherit them
         schema.update_table(new_table(endpoint.name, columns=column_hints(endpoint.all_columns, endpoint.key)))
         yield _resource(endpoint, shared)
+    schema.update_table(new_table(LEDGER, columns=column_hints(LEDGER_COLUMNS, LEDGER_KEY)))
+    yield _ledger()
 
 
 class _Shared:
@@ -51,7 +53,7 @@ class _Shared:
 def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
     def rows() -> Iterator[Any]:
         yield dlt.mark.materialize_table_schema()
-        selected = frozenset(dlt.current.source().selected_resources)
+        selected = frozenset(dlt.current.source().selected_resources) - {LEDGER}
         yield from shared.sync.pages(endpoint.name, selected)
         # beside the rows and not in a resource of its own: they are loaded together or not at all
         if lines := shared.sync.ledger_rows(endpoint.name):
@@ -63,6 +65,17 @@ def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
         primary_key=list(endpoint.key),
         write_disposition="merge",
         file_format="parquet",
+    )
+
+
+def _ledger() -> DltResource:
+    """The ledger as a table of its own; its rows come beside those of the tables."""
+
+    def rows() -> Iterator[Any]:
+        yield dlt.mark.materialize_table_schema()
+
+    return dlt.resource(
+        rows, name=LEDGER, primary_key=list(LEDGER_KEY), write_disposition="merge", file_format="parquet"
     )
 
 

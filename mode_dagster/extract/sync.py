@@ -42,6 +42,7 @@ class Sync:
         pipeline: Where earlier syncs have loaded to; None reads everything.
         reconcile: Read everything whether it moved or not, and count what was missed.
         accept_shrunk: Listings that may be far shorter than what is stored.
+        only_reports: Tokens of the only reports whose queries, charts, runs and so on are read; none means all.
         isolate: Whether an endpoint that fails leaves the others running (its `Report.error` says so), or raises.
         clock: Now, for windows of days.
         say: Told the plan and the progress, in sentences.
@@ -54,6 +55,7 @@ class Sync:
         pipeline: Pipeline | None = None,
         reconcile: bool = False,
         accept_shrunk: Collection[str] = (),
+        only_reports: Collection[str] = (),
         isolate: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         say: Callable[[str], None] = logger.info,
@@ -69,6 +71,7 @@ class Sync:
         self.pipeline = pipeline
         self.reconcile = reconcile
         self.accept_shrunk = accept_shrunk
+        self.only_reports = frozenset(only_reports)
         self.now = clock
         self.usernames: set[str] = set()
         self.plan: Plan | None = None
@@ -189,6 +192,7 @@ class Sync:
                 for name in self._comes_before(endpoint, frozenset()):
                     if name not in selected or is_listing(BY_NAME[name], self.settings.listing):
                         self._finish(name)
+        self._refuse_unknown_reports()
         return make_plan(self, [self._walks[e.name] for e in ENDPOINTS if e.name in selected])
 
     def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:
@@ -245,6 +249,14 @@ class Sync:
             return []
         lines, walk.lines = walk.lines, []
         return [ledger_row(line, self.settings.workspace, self.now()) for line in lines]
+
+    def _refuse_unknown_reports(self) -> None:
+        known = {values["report_token"] for values in self.known(BY_NAME["reports"])} if self.only_reports else set()
+        if unknown := self.only_reports - known:
+            raise ModeConfigError(
+                f"Could not restrict the sync to reports: {', '.join(sorted(unknown))} is not listed in the workspace "
+                f"{self.settings.workspace}. A report's token is the last part of its address."
+            )
 
     def _is_over(self) -> bool:
         return not self._listing_only and self._deadline is not None and time.monotonic() >= self._deadline

@@ -170,9 +170,18 @@ class EndpointWalk:
         parents = sync.parents(route)
         if is_listing(self.endpoint, sync.settings.listing):
             return parents
+        parents = self._restricted(parents)
         due = [v for v in parents if self.list_token(v) in self._unfinished or self._is_due(v)]
         self.report.unchanged = len(parents) - len(due)
         return sorted(due, key=newest_move, reverse=True)
+
+    def _restricted(self, parents: list[Values]) -> list[Values]:
+        """The parents that a sync of some reports only looks at."""
+        only = self._sync.only_reports
+        wanted = [v for v in parents if not only or v.get("report_token", "") in {"", *only}]
+        if len(wanted) < len(parents):
+            self.report.note = f"restricted to {len(only)} reports by the run config"
+        return wanted
 
     def _recall(self, route: Route) -> None:
         """Looks up what is stored before anything is fetched; in the main thread, which alone has dlt's context."""

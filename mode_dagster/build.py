@@ -1,0 +1,42 @@
+"""All definitions of one workspace, to be loaded as they are or merged into a project of your own.
+
+Here: putting together.
+Not here: what is put together.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from mode_dagster.assets import build_assets, build_ledger_check
+from mode_dagster.jobs import build_jobs
+from mode_dagster.resources import ModeDltResource, WarehouseResource
+from mode_dagster.workspace import Workspace
+
+RESOURCES = {"mode_dlt": ModeDltResource(), "mode_duckdb": WarehouseResource()}
+"""The same objects for all workspaces of a location, so that their definitions can be merged."""
+
+
+def build_mode_definitions(name: str = "", key_prefix: Sequence[str] = (), group_name: str = "") -> dg.Definitions:
+    """Assets, checks, jobs and resources for one Mode workspace.
+
+    Reads no secret and asks nothing.
+
+    Args:
+        name: Tells this workspace from others in the same code location: its settings are then in
+            `[sources.mode_analytics_source.<name>]`, and schemas, jobs and pool end in `_<name>`. The only workspace
+            needs none.
+        key_prefix: Goes before `mode/<table>` and `mode_marts/<model>`; a named workspace without one takes its name.
+        group_name: One asset group for everything, instead of one for each family of tables.
+
+    Raises:
+        ValueError: The name can't be part of a schema's name.
+    """
+    workspace = Workspace(name, tuple(key_prefix), group_name)
+    tables = build_assets(workspace)
+    return dg.Definitions(
+        assets=[tables],
+        asset_checks=[build_ledger_check(workspace)],
+        jobs=build_jobs(workspace, [tables]),
+        resources=RESOURCES,
+    )
