@@ -68,6 +68,25 @@ def test_a_sync_killed_at_any_moment_is_made_right_by_the_next(seed, reads, tmp_
         assert differences(tmp_path / "mode_analytics.duckdb", world) == {}
 
 
+@pytest.mark.parametrize("requests", [3, 250], ids=["in the listings", "late"])
+def test_a_dagster_run_killed_at_any_moment_is_made_right_by_the_next(requests, reads, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    (tmp_path / "dagster").mkdir()
+    command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "mode_dagster.definitions"]
+    command += ["--select", 'key:"mode/*"']
+    with serve(replace(WORLD, latency=0.004)) as world:
+        reads(world, checkpoint_seconds=1)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(world.requests) < requests:
+            time.sleep(0.005)
+        assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+        assert done.returncode == 0, done.stderr
+        assert differences(tmp_path / "mode_analytics.duckdb", world) == {}
+
+
 steps = st.lists(
     st.tuples(
         st.sampled_from([0, 1, 26, 24 * 9]),
