@@ -27,7 +27,8 @@ class ModeDltResource(DagsterDltResource):
 class WarehouseResource(DuckDBResource):
     """The DuckDB file that the tables are in, for SQL assets of your own."""
 
-    database: str = database_path()
+    database: str = ""
+    """The file; empty means the one that the tables are loaded into, as it is set when a connection is opened."""
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -35,7 +36,8 @@ class WarehouseResource(DuckDBResource):
 
         dagster-duckdb 0.29.27 leaves it open when the body raises.
         """
-        with super().get_connection() as connection:
+        located = DuckDBResource(database=self.database or database_path(), connection_config=self.connection_config)
+        with located.get_connection() as connection:
             try:
                 yield connection
             finally:

@@ -1,0 +1,210 @@
+"""SQL models: each .sql file of this folder is a table of the schema `mode_marts`, an asset and its checks.
+
+Here: the files as Dagster assets and asset checks.
+Not here: reading a file's head (`header`), what its SQL reads (`statement`), making the table (`build`), the models
+themselves (*.sql).
+"""
+
+import hashlib
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mode_dagster.models.build import Built, ModelError, Violations, key_check, run_model, table_name, violations
+from mode_dagster.models.header import Model, read_model
+from mode_dagster.models.sample import markdown_table
+from mode_dagster.models.statement import column_lineage, reads, render
+from mode_dagster.resources import WarehouseResource
+from mode_dagster.workspace import MARTS, Workspace
+
+__all__ = [
+    "MODELS",
+    "Model",
+    "ModelError",
+    "build_model_checks",
+    "build_models",
+    "markdown_table",
+    "read_models",
+    "render",
+    "run_model",
+]
+
+WHEN_UPSTREAM_CHANGED = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+RETRY = dg.RetryPolicy(max_retries=2, delay=1)
+"""For a DuckDB file that another program has open: opening it waits about 100 seconds for the lock each time."""
+
+
+def read_models(folder: Path) -> Mapping[str, Model]:
+    """The models of a folder by name, each after those that it reads.
+
+    Raises:
+        ValueError: A file is not as it has to be, or models read each other in a circle.
+    """
+    models = {model.name: model for model in map(read_model, sorted(folder.glob("*.sql")))}
+    graph = {model.name: [name for name in reads(model).models if name in models] for model in models.values()}
+    try:
+        return {name: models[name] for name in TopologicalSorter(graph).static_order()}
+    except CycleError as error:
+        raise ValueError(f"Models read each other in a circle: {' → '.join(error.args[1])}") from None
+
+
+MODELS: Mapping[str, Model] = read_models(Path(__file__).parent)
+
+
+def build_models(
+    workspace: Workspace,
+    automation: dg.AutomationCondition[Any] | None = WHEN_UPSTREAM_CHANGED,
+    models: Mapping[str, Model] = MODELS,
+) -> list[dg.AssetsDefinition]:
+    """One asset for each model.
+
+    Args:
+        workspace: Whose tables; its names are the keys and schemas.
+        automation: When Dagster materializes them by itself; None means only when asked.
+        models: Which ones.
+    """
+    return [_asset(model, workspace, automation, models) for model in models.values()]
+
+
+def build_model_checks(workspace: Workspace, models: Mapping[str, Model] = MODELS) -> list[dg.AssetChecksDefinition]:
+    """One step for each model with all its checks: that the key is one (blocking), and what its head says must hold."""
+    return [_checks(model, workspace) for model in models.values()]
+
+
+def _asset(
+    model: Model,
+    workspace: Workspace,
+    automation: dg.AutomationCondition[Any] | None,
+    models: Mapping[str, Model],
+) -> dg.AssetsDefinition:
+    about = _about(model, workspace)
+
+    @dg.asset(
+        key=workspace.model_key(model.name),
+        deps=_upstream(model, workspace),
+        group_name=workspace.group(),
+        description=f"{model.description}\n\nOne row: {model.grain}.\n\nAnswers: {model.question}",
+        kinds={"duckdb", "sql"},
+        metadata={**about, "dagster/column_schema": _column_schema(model, {}), **_code_reference(model)},
+        code_version=hashlib.sha256(model.sql.encode()).hexdigest()[:12],
+        retry_policy=RETRY,
+        automation_condition=automation,
+    )
+    def build(context: dg.AssetExecutionContext, duckdb: WarehouseResource) -> dg.MaterializeResult[Any]:
+        began = time.monotonic()
+        with _as_failure(), duckdb.get_connection() as connection:
+            built = run_model(connection, model, workspace, _start(context.instance, context.run))
+        numbers = _numbers(model, built, time.monotonic() - began)
+        # not in the spec, because it would make loading the definitions a second slower
+        numbers["dagster/column_lineage"] = _column_lineage(model, workspace, models)
+        return dg.MaterializeResult(metadata={**about, **numbers})
+
+    return build
+
+
+def _checks(model: Model, workspace: Workspace) -> dg.AssetChecksDefinition:
+    key = workspace.model_key(model.name)
+    specs = [
+        dg.AssetCheckSpec(
+            key_check(model), asset=key, blocking=True, description=f"{', '.join(model.key)}: never empty, never twice."
+        ),
+        *(dg.AssetCheckSpec(name, asset=key, description=f"Every row: {sql}") for name, sql in model.checks.items()),
+    ]
+
+    @dg.multi_asset_check(name=f"{key.to_python_identifier()}__checks", specs=specs, retry_policy=RETRY)
+    def check(context: dg.AssetCheckExecutionContext, duckdb: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
+        now = _start(context.instance, context.run)
+        with _as_failure(), duckdb.get_connection() as connection:
+            found = [violations(connection, model, spec.name, workspace, now) for spec in specs]
+        yield from map(_check_result, specs, found)
+
+    return check
+
+
+def _upstream(model: Model, workspace: Workspace) -> Sequence[dg.AssetKey]:
+    return [
+        *(workspace.table_key(name) for name in reads(model).tables),
+        *(workspace.model_key(name) for name in reads(model).models),
+    ]
+
+
+def _about(model: Model, workspace: Workspace) -> Mapping[str, Any]:
+    """What an asset's page says before and after a run alike."""
+    return {"question": model.question, "dagster/table_name": table_name(model, workspace)}
+
+
+def _column_lineage(model: Model, workspace: Workspace, models: Mapping[str, Model]) -> dg.TableColumnLineage:
+    def column(schema: str, table: str, name: str) -> dg.TableColumnDep:
+        key = workspace.model_key(table) if schema == MARTS else workspace.table_key(table)
+        return dg.TableColumnDep(asset_key=key, column_name=name)
+
+    found = column_lineage(model, models)
+    return dg.TableColumnLineage({name: [column(*origin) for origin in origins] for name, origins in found.items()})
+
+
+def _code_reference(model: Model) -> Mapping[str, Any]:
+    """Where the UI opens the SQL."""
+    with warnings.catch_warnings():
+        # beta in dagster 1.13, and the only form that its UI shows
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        file = dg.LocalFileCodeReference(file_path=str(model.path), line_number=model.line, label=model.path.name)
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[file])}
+
+
+def _column_schema(model: Model, types: Mapping[str, str]) -> dg.TableSchema:
+    """The documented columns; before the first run nobody knows their types."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=name,
+                type=types.get(name, "?"),
+                description=description,
+                constraints=dg.TableColumnConstraints(nullable=name not in model.key),
+            )
+            for name, description in model.columns.items()
+        ]
+    )
+
+
+def _numbers(model: Model, built: Built, seconds: float) -> dict[str, Any]:
+    return {
+        "dagster/row_count": built.rows,
+        "dagster/column_schema": _column_schema(model, dict(built.columns)),
+        "seconds": round(seconds, 2),
+        "sample": dg.MetadataValue.md(markdown_table([name for name, _ in built.columns], built.sample)),
+    }
+
+
+def _check_result(spec: dg.AssetCheckSpec, violated: Violations) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {"violations": violated.count}
+    if violated.count:
+        metadata["rows"] = dg.MetadataValue.md(markdown_table(violated.columns, violated.rows))
+    return dg.AssetCheckResult(
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        passed=not violated.count,
+        severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+    )
+
+
+def _start(instance: dg.DagsterInstance, run: dg.DagsterRun) -> datetime:
+    """When the run began: the one moment that all its models mean by current_timestamp."""
+    record = instance.get_run_record_by_id(run.run_id)
+    return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else datetime.now(UTC)
+
+
+@contextmanager
+def _as_failure() -> Iterator[None]:
+    """A model that can't be built as a Dagster failure that isn't tried again; a locked file is."""
+    try:
+        yield
+    except ModelError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error

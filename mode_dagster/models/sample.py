@@ -1,0 +1,33 @@
+"""Rows as a Markdown table that whatever people write into Mode can't break out of.
+
+Here: escaping and shortening of cells.
+Not here: which rows to show.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+LONGEST = 60
+MARKUP = frozenset("\\`*_{}[]<>()#!|~&$")
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table for an asset's page; says so when there are no rows."""
+    if not rows:
+        return "No rows."
+    lines = [columns, ["---"] * len(columns)]
+    return "\n".join(
+        f"| {' | '.join(cells)} |"
+        for cells in [[_cell(name) for name in lines[0]], lines[1], *([_cell(value) for value in row] for row in rows)]
+    )
+
+
+def _cell(value: Any) -> str:
+    """One value on one line: markup as character references, which Markdown takes for text."""
+    if value is None:
+        return ""
+    text = f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
+    line = "".join(character if character.isprintable() else " " for character in text)
+    short = line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    return "".join(f"&#{ord(character)};" if character in MARKUP else character for character in short)
