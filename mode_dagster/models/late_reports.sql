@@ -181,11 +181,10 @@ scheduled_runs AS (
   SELECT
     report_schedule_token AS schedule_token,
     MAX(created_at) AS last_begun_at,
-    MAX(CASE WHEN state IN ('succeeded', 'completed') THEN created_at END) AS last_good_begun_at,
-    MAX(CASE WHEN state IN ('succeeded', 'completed') THEN completed_at END) AS last_good_ended_at,
-    MAX(CASE WHEN state NOT IN ('succeeded', 'completed', 'failed', 'cancelled') THEN created_at END)
-      AS last_unfinished_begun_at
-  FROM mode_analytics_data.runs
+    MAX(CASE WHEN outcome = 'succeeded' THEN created_at END) AS last_good_begun_at,
+    MAX(CASE WHEN outcome = 'succeeded' THEN completed_at END) AS last_good_ended_at,
+    MAX(CASE WHEN outcome = 'unfinished' THEN created_at END) AS last_unfinished_begun_at
+  FROM mode_marts.run_facts
   WHERE report_schedule_token IS NOT NULL
   GROUP BY report_schedule_token
 ),
