@@ -2,7 +2,8 @@
 
 Here: the settings of `[sources.mode_analytics_source]`, their defaults, and the error that names everything
 that is missing or wrong at once.
-Not here: dlt's own settings (destination, runtime), which dlt reads itself.
+Not here: what only Dagster can check of them (`operation`), dlt's own settings (destination, runtime), which dlt reads
+itself.
 
 Values are read by their exact key (environment `SOURCES__MODE_ANALYTICS_SOURCE__…`, .dlt/secrets.toml,
 .dlt/config.toml, vaults). dlt's usual injection would fall back to bare names, and `USERNAME` is set on many machines.
@@ -12,11 +13,13 @@ import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NewType
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigProviderException
+from dlt.common.typing import AnyType
 
 from mode_dagster.extract.endpoints import Listing
 from mode_dagster.extract.errors import ModeConfigError
@@ -26,6 +29,8 @@ ENV_PREFIX = "SOURCES__MODE_ANALYTICS_SOURCE__"
 """How the settings of the only workspace begin in the environment."""
 SANDBOX = "sandbox"
 """Value of `base_url` that means the bundled sandbox."""
+TimeZone = NewType("TimeZone", str)
+"""A name of the IANA database."""
 
 
 def _setting(default: Any, description: str, *, secret: bool = False) -> Any:
@@ -70,6 +75,37 @@ class Settings:
         return self.base_url == SANDBOX
 
 
+@dataclass(frozen=True)
+class Operation:
+    """What runs by itself, when, and who is told; every field is a setting of the same name."""
+
+    schedules: bool = _setting(
+        False, "Whether schedules and sensors are on when Dagster first meets them; each can be switched in its UI too."
+    )
+    sync_cron: str = _setting(
+        "20 3 * * *", "When `mode_sync` runs: daily, after Mode's nightly jobs at 01:00 UTC and before people come."
+    )
+    runs_cron: str = _setting(
+        "40 * * * *",
+        "When `mode_runs_hourly` runs: most reports are scheduled for the full or half hour, and have ended by then.",
+    )
+    reconcile_cron: str = _setting(
+        "20 5 * * 6", "When `mode_reconcile` runs: weekly, on Saturday, when nobody else needs Mode's rate limit."
+    )
+    time_zone: TimeZone = _setting("UTC", "Time zone that these hours are meant in, such as Europe/Berlin.")
+    watch_reports: bool = _setting(
+        False, "Whether there is a sensor that tells which of Mode's reports began to fail, and which work again."
+    )
+    webhook_url: str = _setting(
+        "",
+        "Where failures are told: a Slack incoming webhook, or anything that takes its JSON. Read when a sensor runs.",
+        secret=True,
+    )
+    webserver_url: str = _setting(
+        "", "Where people reach Dagster's UI, for links in what is told: https://dagster.example.com."
+    )
+
+
 def load_settings(section: str = SECTION) -> Settings:
     """Reads and checks the settings.
 
@@ -80,21 +116,39 @@ def load_settings(section: str = SECTION) -> Settings:
         ModeConfigError: One or more settings are missing or malformed; the message names each of them and both ways
             to set it.
     """
+    values, problems = read_values(Settings, section)
+    settings = Settings(**values)
+    problems += list(unknown_names(section).values()) + _contradictions(settings)
+    if problems:
+        raise ModeConfigError(
+            f'{explain("Cannot read Mode", problems, section)} To try without Mode, set base_url to "{SANDBOX}".'
+        )
+    return settings
+
+
+def read_values(
+    kind: type[Settings | Operation], section: str, *, with_secrets: bool = True
+) -> tuple[dict[str, Any], list[str]]:
+    """What is set, and what is wrong with it.
+
+    Args:
+        kind: Which settings.
+        section: Where they stand.
+        with_secrets: Whether to read secrets too; without them no vault is asked.
+    """
     problems: list[str] = []
     values: dict[str, Any] = {}
-    for setting in fields(Settings):
-        raw = _read(f"{section}.{setting.name}")
+    for setting in fields(kind):
+        if setting.metadata["secret"] and not with_secrets:
+            continue
+        raw = _read(f"{section}.{setting.name}", with_secrets)
         if raw is None or raw == "":
             continue
         try:
             values[setting.name] = _PARSERS[setting.type](raw)
         except ValueError as error:
             problems.append(f"{setting.name}: {error}")
-    settings = Settings(**values)
-    problems += _unknown_names(section) + _contradictions(settings)
-    if problems:
-        raise ModeConfigError(_explain(problems, section))
-    return settings
+    return values, problems
 
 
 def env_prefix(section: str) -> str:
@@ -102,9 +156,9 @@ def env_prefix(section: str) -> str:
     return section.upper().replace(".", "__") + "__"
 
 
-def _read(key: str) -> Any:
+def _read(key: str, with_secrets: bool) -> Any:
     try:
-        found: Any = dlt.secrets.get(key)
+        found: Any = dlt.secrets.get(key) if with_secrets else None
         return dlt.config.get(key) if found is None else found
     except ConfigProviderException as error:
         raise ModeConfigError(f"Could not read the setting {key}: {error}") from None
@@ -145,8 +199,26 @@ def _listing(raw: Any) -> Listing:
         raise ValueError(f"{raw!r} is not one of {', '.join(Listing)}") from None
 
 
+def _switch(raw: Any) -> bool:
+    word = str(raw).strip().lower()
+    if word not in ("true", "false"):
+        raise ValueError(f"{raw!r} is neither true nor false")
+    return word == "true"
+
+
+def _time_zone(raw: Any) -> TimeZone:
+    try:
+        return TimeZone(ZoneInfo(str(raw).strip()).key)
+    except (LookupError, ValueError, OSError):
+        likely = difflib.get_close_matches(str(raw), available_timezones(), n=1)
+        example = f"did you mean {likely[0]}?" if likely else "such as UTC or Europe/Berlin"
+        raise ValueError(f"{raw!r} is not a time zone of the IANA database; {example}") from None
+
+
 _PARSERS: dict[Any, Callable[[Any], Any]] = {
     str: _text,
+    bool: _switch,
+    TimeZone: _time_zone,
     int: _whole_number,
     float: _seconds,
     Listing: _listing,
@@ -173,34 +245,37 @@ def _contradictions(settings: Settings) -> list[str]:
     return problems
 
 
-def _unknown_names(section: str) -> list[str]:
-    known = [setting.name for setting in fields(Settings)]
+def unknown_names(section: str) -> dict[str, str]:
+    """Names in the section that are no settings, each with what was probably meant."""
+    known = [setting.name for kind in (Settings, Operation) for setting in fields(kind)]
     prefix = env_prefix(section)
     found = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
     # two underscores more are a section below this one: another workspace, or dlt's own
     found = {name for name in found if "__" not in name} | _names_in_files(section)
-    problems = []
+    problems = {}
     for name in sorted(found - set(known)):
         likely = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {likely[0]}?" if likely else f"known: {', '.join(known)}"
-        problems.append(f"{name}: no such setting; {hint}")
+        problems[name] = f"{name}: no such setting; {hint}"
     return problems
 
 
 def _names_in_files(section: str) -> set[str]:
     """Names that config.toml and secrets.toml hold in our section; nested tables are dlt's business."""
+    *above, last = section.split(".")
     names: set[str] = set()
-    found: list[Any] = [dlt.secrets.get(section), dlt.config.get(section)]
-    for values in found:
+    for provider in dlt.config.config_providers:
+        values, _ = provider.get_value(last, AnyType, None, *above)
         if isinstance(values, dict):
             names |= {name for name, value in values.items() if not isinstance(value, dict)}
     return names
 
 
-def _explain(problems: list[str], section: str) -> str:
+def explain(what: str, problems: list[str], section: str) -> str:
+    """One message for everything that is wrong, with both ways to set it."""
     lines = "\n".join(f"  - {problem}" for problem in problems)
     return (
-        f"Cannot read Mode: these settings need attention.\n{lines}\n"
+        f"{what}: these settings need attention.\n{lines}\n"
         f"Set each in .dlt/secrets.toml under [{section}], or in the environment as {env_prefix(section)}<NAME> "
-        f'(for example {env_prefix(section)}WORKSPACE=acme). To try without Mode, set base_url to "{SANDBOX}".'
+        f"(for example {env_prefix(section)}WORKSPACE=acme)."
     )
