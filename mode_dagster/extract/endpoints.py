@@ -70,11 +70,13 @@ class Column:
 
     `_links.<rel>` means the last part of that link, or the whole link where the column's name ends in `_url`.
     """
+    words: tuple[str, ...] = ()
+    """All values that Mode documents; any other is loaded all the same, and a check tells of it."""
 
 
-def text(name: str, description: str, source: str = "") -> Column:
+def text(name: str, description: str, source: str = "", words: tuple[str, ...] = ()) -> Column:
     """A text column; ids are text too, because Mode sends them as number or string."""
-    return Column(name, "text", description, source)
+    return Column(name, "text", description, source, words)
 
 
 def number(name: str, description: str, source: str = "") -> Column:
@@ -211,7 +213,8 @@ WEB = text("web_url", "Address of its page in Mode.", "_links.web")
 DELETED = time("deleted_at", "When a sync first found it gone from Mode; empty while it is there.")
 FINISHED = ("succeeded", "completed", "failed", "cancelled")
 """States that a run does not leave any more."""
-RUN_STATES = "pending, enqueued, running_notebook, succeeded, completed, failed or cancelled"
+RUN_STATES = ("pending", "enqueued", "running_notebook", *FINISHED)
+"""All states of a run; a query of it may also be `running`."""
 
 SCHEDULE_COLUMNS = (
     TOKEN,
@@ -245,7 +248,7 @@ SCHEDULE_COLUMNS = (
 
 RUN_COLUMNS = (
     TOKEN,
-    text("state", f"{RUN_STATES[0].upper()}{RUN_STATES[1:]}."),
+    text("state", f"{', '.join(RUN_STATES[:-1]).capitalize()} or {RUN_STATES[-1]}.", words=RUN_STATES),
     CREATED,
     UPDATED,
     time("completed_at", "When it ended; empty while it runs."),
@@ -560,7 +563,7 @@ QUERY_RUNS = Endpoint(
     columns=(
         TOKEN,
         text("id", "The same as the token."),
-        text("state", "State of the query: as a run's, or running."),
+        text("state", "State of the query: as a run's, or running.", words=(*RUN_STATES, "running")),
         CREATED,
         time("completed_at", "When it ended; empty while it runs."),
         text("query_token", "Token of the query."),
