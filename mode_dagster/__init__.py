@@ -1,6 +1,25 @@
 """Mode (mode.com) as Dagster assets in your own warehouse.
 
-Read in this order: `extract` (Mode to rows), `translator` and `assets` (rows to assets), `materialization` (what an
-asset's page tells), `resources`, `jobs`, `definitions` (all together), `settings` (what can be set), `cli`, `sandbox`
-(a Mode to try it with).
+Read in this order: `extract` (Mode to rows), `workspace` (what things are called), `translator` and `assets` (rows to
+assets), `materialization` (what an asset's page tells), `models` and `lineage` (answers), `checks` and `freshness` (is
+it right, is it recent), `jobs`, `schedules` and `sensors` (when), `build` and `component` (all together), `settings`
+(what can be set), `cli`, `sandbox` (a Mode to try it with).
+
+In a project of your own: `from mode_dagster import build_mode_definitions`.
 """
+
+from importlib import import_module
+from typing import Any
+
+_EXPORTS = {"build_mode_definitions": "build", "build_assets": "assets", "ModeComponent": "component"}
+
+
+def __getattr__(name: str) -> Any:
+    # on demand, because `mode_dagster.extract` may not import Dagster
+    if name in _EXPORTS:
+        return getattr(import_module(f"mode_dagster.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module 'mode_dagster' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_EXPORTS]
