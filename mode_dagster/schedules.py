@@ -1,0 +1,127 @@
+"""What starts by itself: the jobs at their hours, the SQL models after the tables that they read.
+
+Here: schedules, and the sensor that evaluates the models' automation conditions.
+Not here: what a job does (`jobs`), the hours themselves (`settings`), who is told of failures (`sensors`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from mode_dagster.jobs import Job
+from mode_dagster.settings import Operation
+from mode_dagster.workspace import Workspace
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When one job runs, and what it gives way to."""
+
+    job: str
+    cron: str
+    """Name of the setting."""
+    every: str
+    covered_by: Sequence[str]
+    """Jobs that do what it does; while a run of one of them is unfinished, it is not started."""
+    why: str
+    """Reason for the hour."""
+
+
+PLANS = (
+    Plan(
+        "mode_sync",
+        "sync_cron",
+        "day",
+        ("mode_sync", "mode_reconcile"),
+        "Daily, at a time when Mode's own nightly jobs (01:00 UTC) are over and few people use its rate limit.",
+    ),
+    Plan(
+        "mode_runs_hourly",
+        "runs_cron",
+        "hour",
+        ("mode_runs_hourly", "mode_sync", "mode_reconcile"),
+        "Hourly, off the full and half hours for which reports are scheduled: their runs have ended, and are in.",
+    ),
+    Plan(
+        "mode_reconcile",
+        "reconcile_cron",
+        "week",
+        ("mode_reconcile",),
+        "Weekly, at the weekend: it asks for everything, and nobody else needs Mode's rate limit then.",
+    ),
+)
+
+
+def build_schedules(workspace: Workspace, jobs: Sequence[Job], operation: Operation) -> list[dg.ScheduleDefinition]:
+    """A schedule for each job, called `<job>_schedule`; on or off as the setting `schedules` says.
+
+    Args:
+        workspace: What the jobs are called.
+        jobs: Those of `build_jobs`.
+        operation: The hours.
+    """
+    by_name = {job.name: job for job in jobs}
+    return [_schedule(workspace, by_name[workspace.named(plan.job)], plan, operation) for plan in PLANS]
+
+
+def _schedule(workspace: Workspace, job: Job, plan: Plan, operation: Operation) -> dg.ScheduleDefinition:
+    covering = [workspace.named(name) for name in plan.covered_by]
+
+    def start(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        unfinished = _unfinished_run(context.instance, covering)
+        if unfinished is not None:
+            return dg.SkipReason(
+                f"{unfinished.job_name} has not ended yet (run {unfinished.run_id}) and does the same; "
+                "the next hour makes up for this one."
+            )
+        return dg.RunRequest()
+
+    return dg.ScheduleDefinition(
+        name=f"{job.name}_schedule",
+        job=job,
+        cron_schedule=getattr(operation, plan.cron),
+        execution_timezone=operation.time_zone,
+        execution_fn=start,
+        description=f"{plan.why} The hour is the setting `{plan.cron}`. Skipped while {' or '.join(covering)} is "
+        "waiting or running, so that nothing piles up behind a long first load.",
+        tags={"mode/every": plan.every},
+        default_status=dg.DefaultScheduleStatus.RUNNING if operation.schedules else dg.DefaultScheduleStatus.STOPPED,
+    )
+
+
+def _unfinished_run(instance: dg.DagsterInstance, jobs: Sequence[str]) -> dg.DagsterRun | None:
+    for job in jobs:
+        runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED), limit=1)
+        if runs:
+            return runs[0]
+    return None
+
+
+def build_models_sensor(
+    workspace: Workspace, models: Sequence[dg.AssetsDefinition], operation: Operation
+) -> dg.AutomationConditionSensorDefinition:
+    """Starts models whose tables were loaded without them, as the models' automation conditions say.
+
+    `mode_sync` includes the models, so that after it there is nothing to do.
+
+    Args:
+        workspace: What the sensor is called after.
+        models: The SQL models and whatever else follows the tables.
+        operation: Whether it is on.
+    """
+    return dg.AutomationConditionSensorDefinition(
+        workspace.named("mode_models_follow_their_tables"),
+        target=dg.AssetSelection.assets(*models),
+        description="Builds the SQL models anew when a table that they read was loaded without them, by hand for example.",
+        default_status=dg.DefaultSensorStatus.RUNNING if operation.schedules else dg.DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=60,
+    )
