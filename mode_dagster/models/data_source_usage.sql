@@ -124,7 +124,7 @@ sources AS (
     UNION ALL
     SELECT data_source_token FROM used_by_runs
   ) AS used
-  WHERE data_source_token NOT IN (SELECT data_source_token FROM listed)
+  WHERE data_source_token IS NOT NULL AND data_source_token NOT IN (SELECT data_source_token FROM listed)
 )
 SELECT
   sources.data_source_token,
