@@ -7,6 +7,7 @@ Not here: loading; that is `dagster`, or `python -m mode_dagster.extract`.
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -14,6 +15,12 @@ from rich.table import Table
 
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError
+
+if TYPE_CHECKING:
+    from mode_dagster.workspace import Workspace
+
+
+named = click.option("--name", default="", help="A named workspace, where a location has several.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,13 +90,14 @@ def endpoints() -> None:
 
 
 @main.command()
-def check() -> None:
+@named
+def check(name: str) -> None:
     """Check the settings, the credentials and what this API key can read."""
     from mode_dagster.extract.check import probe
     from mode_dagster.settings import load_settings
 
     try:
-        settings = load_settings()
+        settings = load_settings(_workspace(name).section)
         results = list(probe(settings))
     except ModeError as error:
         raise click.ClickException(str(error)) from None
@@ -102,13 +110,17 @@ def check() -> None:
 
 
 @main.command()
-def plan() -> None:
+@named
+def plan(name: str) -> None:
     """Show what the next sync would ask for; reads the listings and loads nothing."""
     from mode_dagster.extract.pipeline import mode_errors, mode_pipeline
     from mode_dagster.extract.sync import Sync
+    from mode_dagster.settings import load_settings
 
+    workspace = _workspace(name)
+    pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
     try:
-        with mode_errors(), Sync(pipeline=mode_pipeline()) as sync:
+        with mode_errors(), Sync(load_settings(workspace.section), pipeline=pipeline) as sync:
             planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS))
             asked = sync.client.requests
     except ModeError as error:
@@ -123,11 +135,12 @@ def plan() -> None:
 
 
 @main.command()
-def loaded() -> None:
+@named
+def loaded(name: str) -> None:
     """Show what the last load of each table brought, from Dagster's own records (DAGSTER_HOME)."""
     from mode_dagster.loaded import last_loads
 
-    loads = last_loads()
+    loads = last_loads(_workspace(name))
     if not loads:
         raise click.ClickException("Dagster has no record of a load: is DAGSTER_HOME the one that the job ran with?")
     table = Table("table", "rows", "fetched", "requests", "seconds", "note", box=None)
@@ -150,6 +163,15 @@ def docs(folder: Path) -> None:
     for name, page in pages().items():
         (folder / name).write_text(page, encoding="utf-8")
         click.echo(folder / name)
+
+
+def _workspace(name: str) -> "Workspace":
+    from mode_dagster.workspace import Workspace
+
+    try:
+        return Workspace(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--name") from None
 
 
 def _console() -> Console:

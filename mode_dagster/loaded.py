@@ -28,13 +28,16 @@ class Load:
     database: str
 
 
-def last_loads() -> list[Load]:
-    """The latest materialization of every table that has one, in the catalogue's order."""
+def last_loads(workspace: Workspace) -> list[Load]:
+    """The latest materialization of every table that has one, in the catalogue's order.
+
+    A key prefix of somebody else's project is not known here.
+    """
     database = str(Path(database_path()).resolve())
     loads = []
     with dg.DagsterInstance.get() as instance:
         for endpoint in ENDPOINTS:
-            event = instance.get_latest_materialization_event(Workspace().table_key(endpoint.name))
+            event = instance.get_latest_materialization_event(workspace.table_key(endpoint.name))
             if event is None or event.asset_materialization is None:
                 continue
             found = {name: value.value for name, value in event.asset_materialization.metadata.items()}
@@ -43,7 +46,7 @@ def last_loads() -> list[Load]:
 
 
 def _load(table: str, found: dict[str, Any], database: str) -> Load:
-    notes = [str(found[name]) for name in ("note", "lists_refused") if found.get(name)]
+    notes = [str(found[name]) for name in ("note", "refused_by_status") if found.get(name)]
     return Load(
         table=table,
         rows=int(found.get("dagster/row_count") or 0),

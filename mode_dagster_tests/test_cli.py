@@ -10,7 +10,7 @@ import requests
 from click.testing import CliRunner
 
 from mode_dagster.cli import main
-from mode_dagster.definitions import build_definitions
+from mode_dagster.build import build_mode_definitions
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.sandbox import Fault, SandboxOptions, serve
 
@@ -99,7 +99,7 @@ def test_loaded_shows_the_last_load_of_each_table(call, sandbox, reads, monkeypa
     (tmp_path / "dagster").mkdir()
     reads(sandbox)
     with dg.DagsterInstance.get() as instance:
-        assert build_definitions().resolve_job_def("mode_sync").execute_in_process(instance=instance).success
+        assert build_mode_definitions().resolve_job_def("mode_sync").execute_in_process(instance=instance).success
     said = call("loaded")
     assert said.exit_code == 0
     assert "mode_analytics.duckdb" in said.output.splitlines()[-1]
