@@ -144,7 +144,7 @@ def test_what_a_stale_report_costs_and_who_would_miss_it(connection):
     row = answer(connection, "stale_reports")["r"]
     assert (row["run_minutes_30d"], row["run_minutes_90d"]) == (10, 30)
     assert (row["is_scheduled"], row["subscribers"]) == (True, 5)
-    assert (row["report_name"], row["collection"], row["owner"]) == ("Revenue", "Finance", "ada")
+    assert (row["report_name"], row["collection_name"], row["owner_username"]) == ("Revenue", "Finance", "ada")
     assert (row["last_run_at"], row["last_manual_run_at"]) == (utc("2026-06-17 12:19"), None)
     assert (row["unused_days"], row["age_days"]) == (532, 898)
 
@@ -214,7 +214,7 @@ def test_load_of_an_hour_of_the_week(connection):
     load = answer(connection, "schedule_load")
     assert sorted(load) == [(0, "wh"), (1, "wh"), (167, "wh")]
     monday = load[0, "wh"]
-    assert (monday["weekday"], monday["hour"], monday["data_source"]) == ("Monday", 0, "Warehouse")
+    assert (monday["weekday"], monday["hour"], monday["data_source_name"]) == ("Monday", 0, "Warehouse")
     # runs in two of the four weeks: two weeks count
     assert (monday["runs_per_week"], monday["run_minutes_per_week"], monday["most_at_once"]) == (1.5, 40, 2)
     assert (load[1, "wh"]["most_at_once"], load[167, "wh"]["weekday"]) == (1, "Sunday")

@@ -8,7 +8,7 @@
 --
 -- columns:
 --   data_source_token: Token of the data source; its numeric id where a query names one that Mode does not list.
---   data_source: Name of the data source; empty where Mode does not list it.
+--   data_source_name: Name of the data source; empty where Mode does not list it.
 --   adapter: Driver, such as jdbc:snowflake.
 --   state: ok, asleep, not queryable, deleted, or not listed.
 --   reports: Live, not archived reports with a query on it.
@@ -28,7 +28,7 @@ WITH listed AS (
   SELECT
     COALESCE(token, id) AS data_source_token,
     id,
-    COALESCE(display_name, name) AS data_source,
+    COALESCE(display_name, name) AS data_source_name,
     adapter,
     CASE
       WHEN deleted_at IS NOT NULL OR soft_deleted THEN 'deleted'
@@ -109,12 +109,12 @@ run_minutes AS (
   GROUP BY reports_run.data_source_token
 ),
 sources AS (
-  SELECT data_source_token, data_source, adapter, state
+  SELECT data_source_token, data_source_name, adapter, state
   FROM listed
   UNION ALL
   SELECT DISTINCT
     data_source_token,
-    CAST(NULL AS VARCHAR) AS data_source,
+    CAST(NULL AS VARCHAR) AS data_source_name,
     CAST(NULL AS VARCHAR) AS adapter,
     'not listed' AS state
   FROM (
@@ -128,7 +128,7 @@ sources AS (
 )
 SELECT
   sources.data_source_token,
-  sources.data_source,
+  sources.data_source_name,
   sources.adapter,
   sources.state,
   COALESCE(by_reports.reports, 0) AS reports,

@@ -11,7 +11,7 @@
 --   weekday: Monday to Sunday.
 --   hour: Hour of the day (UTC), 0 to 23.
 --   data_source_token: Token of the data source; "unknown" where no query of the report was loaded.
---   data_source: Name of the data source.
+--   data_source_name: Name of the data source.
 --   reports: How many reports were run in that hour, in all weeks together.
 --   runs_per_week: Scheduled runs that began in that hour, on average over the weeks of the four that have any run.
 --   run_minutes_per_week: How long those runs took, likewise.
@@ -106,7 +106,7 @@ SELECT
   END AS weekday,
   hours.hour_of_week % 24 AS hour,
   hours.data_source_token,
-  sources.name AS data_source,
+  sources.name AS data_source_name,
   hours.reports,
   ROUND(hours.runs / weeks.weeks, 2) AS runs_per_week,
   ROUND(hours.run_minutes / weeks.weeks, 2) AS run_minutes_per_week,

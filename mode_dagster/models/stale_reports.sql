@@ -12,8 +12,8 @@
 -- columns:
 --   report_token: Token of the report.
 --   report_name: Title of the report.
---   collection: Name of its collection.
---   owner: Username of the person who created it; the e-mail where Mode says only that.
+--   collection_name: Name of its collection.
+--   owner_username: Username of the person who created it; the e-mail where Mode says only that.
 --   reason: never run; not run for 90 days; only its schedule runs it.
 --   unused_days: Days since a person last used it, or since it was created.
 --   age_days: Days since it was created.
@@ -68,8 +68,8 @@ reports AS (
   SELECT
     reports.token AS report_token,
     reports.name AS report_name,
-    spaces.name AS collection,
-    COALESCE(reports.creator_username, reports.creator_email) AS owner,
+    spaces.name AS collection_name,
+    COALESCE(reports.creator_username, reports.creator_email) AS owner_username,
     reports.created_at,
     GREATEST(reports.last_run_at, runs.last_run_at) AS last_run_at,
     -- a report whose runs could not be read may have been run by anybody
@@ -105,8 +105,8 @@ used AS (
 SELECT
   report_token,
   report_name,
-  collection,
-  owner,
+  collection_name,
+  owner_username,
   CASE
     WHEN last_run_at IS NULL THEN 'never run'
     WHEN last_run_at < current_timestamp - INTERVAL '90 days' THEN 'not run for 90 days'
