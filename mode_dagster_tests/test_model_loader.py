@@ -2,7 +2,6 @@
 
 import contextlib
 import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -15,9 +14,9 @@ from mode_dagster.models.sample import markdown_table
 from mode_dagster.models.statement import column_lineage, reads
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.workspace import Workspace
+from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.known_rows import found, known_rows
 
-NOW = datetime(2026, 6, 17, 12, 20, tzinfo=UTC)
 ONLY = Workspace()
 HEAD = """\
 -- Reports by name.
@@ -165,16 +164,16 @@ def test_rendering_leaves_all_but_schemas_and_moment():
       Current_Timestamp AS b, mode_marts_x.c
     FROM mode_marts.x JOIN "mode_analytics_data".runs ON TRUE"""
     moment = "TIMESTAMPTZ '2026-06-17 12:20:00.000000+00:00'"
-    assert render(sql, ONLY, NOW) == sql.replace("Current_Timestamp", moment).replace(
+    assert render(sql, ONLY, NOON) == sql.replace("Current_Timestamp", moment).replace(
         '"mode_analytics_data"', ONLY.dataset
     )
-    named = render(sql, Workspace("acme"), NOW)
+    named = render(sql, Workspace("acme"), NOON)
     assert "FROM mode_marts_acme.x JOIN mode_analytics_data_acme.runs ON" in named
     assert "'mode_marts.x current_timestamp' AS a, -- mode_marts.y" in named
 
 
 def test_a_model_becomes_a_table_with_its_meaning(write, connection):
-    built = run_model(connection, read_model(write(HEAD + SELECT)), ONLY, NOW)
+    built = run_model(connection, read_model(write(HEAD + SELECT)), ONLY, NOON)
     assert built.rows == 2
     assert list(built.columns) == [("report_token", "VARCHAR"), ("report_name", "VARCHAR")]
     (table,) = connection.execute("SELECT comment FROM duckdb_tables() WHERE table_name = 'names'").fetchone()
@@ -198,29 +197,29 @@ def test_a_model_becomes_a_table_with_its_meaning(write, connection):
     ids=["lacking", "undocumented", "order", "while it runs", "unknown column"],
 )
 def test_a_model_that_fails_leaves_the_last_good_table(write, connection, select, message):
-    run_model(connection, read_model(write(HEAD + SELECT)), ONLY, NOW)
+    run_model(connection, read_model(write(HEAD + SELECT)), ONLY, NOON)
     with pytest.raises(ModelError, match=message):
-        run_model(connection, read_model(write(HEAD + select)), ONLY, NOW)
+        run_model(connection, read_model(write(HEAD + select)), ONLY, NOON)
     assert len(found(connection, "SELECT * FROM mode_marts.names")) == 2
-    run_model(connection, read_model(write(HEAD + SELECT)), ONLY, NOW)
+    run_model(connection, read_model(write(HEAD + SELECT)), ONLY, NOON)
 
 
 def test_a_missing_source_says_what_to_materialize(write):
     model = read_model(write(HEAD + SELECT))
     with duckdb.connect() as empty, pytest.raises(ModelError) as raised:
-        run_model(empty, model, Workspace("acme"), NOW)
+        run_model(empty, model, Workspace("acme"), NOON)
     assert "no table mode_analytics_data_acme.reports. Materialize first: acme/mode/reports." in str(raised.value)
 
 
 def test_kept_rows_stay_and_the_same_key_is_replaced(write, connection):
     kept = HEAD.replace("-- key: report_token", "-- key: report_token\n-- kept: yes")
     model = read_model(write(kept + SELECT))
-    run_model(connection, model, ONLY, NOW)
+    run_model(connection, model, ONLY, NOON)
     connection.execute("DELETE FROM mode_analytics_data.reports WHERE token = 'r1'")
     connection.execute("UPDATE mode_analytics_data.reports SET name = 'Costs, new'")
-    assert run_model(connection, model, ONLY, NOW).rows == 2
+    assert run_model(connection, model, ONLY, NOON).rows == 2
     grown = kept.replace("-- checks:", "--   extra: More.\n--\n-- checks:").replace("--\n--   extra", "--   extra")
-    run_model(connection, read_model(write(grown + SELECT.replace(" FROM", ", 1 AS extra FROM"))), ONLY, NOW)
+    run_model(connection, read_model(write(grown + SELECT.replace(" FROM", ", 1 AS extra FROM"))), ONLY, NOON)
     assert sorted(tuple(row.values()) for row in found(connection, "SELECT * FROM mode_marts.names")) == [
         ("r1", "Sales", None),
         ("r2", "Costs, new", 1),
@@ -268,7 +267,7 @@ class Warehouse:
         return [*build_models(ONLY, models=models), *build_model_checks(ONLY, models)]
 
     def run(self, **more) -> dg.ExecuteInProcessResult:
-        how = {"resources": {"duckdb": self.resource}, "instance": self.instance, "raise_on_error": False, **more}
+        how = {"resources": {"mode_duckdb": self.resource}, "instance": self.instance, "raise_on_error": False, **more}
         return dg.materialize(self.assets, **how)
 
     def execute(self, sql: str) -> list[tuple]:
@@ -371,7 +370,7 @@ class Locked(WarehouseResource):
 
 
 def test_a_locked_file_is_tried_again(warehouse):
-    resources = {"duckdb": Locked(database=warehouse.resource.database)}
+    resources = {"mode_duckdb": Locked(database=warehouse.resource.database)}
     result = warehouse.run(resources=resources, selection=[dg.AssetKey(["mode_marts", "names"])])
     assert result.success
     assert len([event for event in result.all_events if event.is_step_up_for_retry]) == 1
@@ -396,7 +395,7 @@ def test_the_file_is_where_the_setting_says_when_it_is_opened(tmp_path, monkeypa
 
 
 def asked_for(warehouse, loaded: dg.AssetsDefinition, cursor=None) -> tuple[set[str], object]:
-    definitions = dg.Definitions([loaded, *warehouse.assets], resources={"duckdb": warehouse.resource})
+    definitions = dg.Definitions([loaded, *warehouse.assets], resources={"mode_duckdb": warehouse.resource})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # of dagster's own making
         result = dg.evaluate_automation_conditions(definitions, instance=warehouse.instance, cursor=cursor)
@@ -408,7 +407,7 @@ def test_models_follow_their_tables_once(warehouse):
     @dg.asset(key=ONLY.table_key("reports"))
     def reports() -> None: ...
 
-    everything = {"resources": {"duckdb": warehouse.resource}, "instance": warehouse.instance}
+    everything = {"resources": {"mode_duckdb": warehouse.resource}, "instance": warehouse.instance}
     none, cursor = asked_for(warehouse, reports)
     dg.materialize([reports, *warehouse.assets], **everything)
     together, cursor = asked_for(warehouse, reports, cursor)

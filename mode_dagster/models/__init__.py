@@ -97,9 +97,9 @@ def _asset(
         retry_policy=RETRY,
         automation_condition=automation,
     )
-    def build(context: dg.AssetExecutionContext, duckdb: WarehouseResource) -> dg.MaterializeResult[Any]:
+    def build(context: dg.AssetExecutionContext, mode_duckdb: WarehouseResource) -> dg.MaterializeResult[Any]:
         began = time.monotonic()
-        with _as_failure(), duckdb.get_connection() as connection:
+        with _as_failure(), mode_duckdb.get_connection() as connection:
             built = run_model(connection, model, workspace, _start(context.instance, context.run))
         numbers = _numbers(model, built, time.monotonic() - began)
         # not in the spec, because it would make loading the definitions a second slower
@@ -119,9 +119,9 @@ def _checks(model: Model, workspace: Workspace) -> dg.AssetChecksDefinition:
     ]
 
     @dg.multi_asset_check(name=f"{key.to_python_identifier()}__checks", specs=specs, retry_policy=RETRY)
-    def check(context: dg.AssetCheckExecutionContext, duckdb: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
+    def check(context: dg.AssetCheckExecutionContext, mode_duckdb: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
         now = _start(context.instance, context.run)
-        with _as_failure(), duckdb.get_connection() as connection:
+        with _as_failure(), mode_duckdb.get_connection() as connection:
             found = [violations(connection, model, spec.name, workspace, now) for spec in specs]
         yield from map(_check_result, specs, found)
 
