@@ -1,0 +1,184 @@
+"""The loaded tables as a check sees them, and what a check says.
+
+Here: a check, its finding, and access to tables that may lack columns or not be there.
+Not here: what is checked (`rows`, `counters`, `recency`), Dagster (`mode_dagster.checks`).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import duckdb
+
+from mode_dagster.extract.endpoints import BY_NAME, Endpoint
+from mode_dagster.extract.ledger import LEDGER, LEDGER_KEY
+
+SHOWN = 20
+"""Offending rows that are shown."""
+
+Number = int | float | str | datetime
+
+
+class Gravity(StrEnum):
+    """What follows when a check fails."""
+
+    WARNS = "warns"
+    """Somebody should look: Mode may have its reasons."""
+    FAILS = "fails"
+    """The data is wrong; what is computed from it lacks rows."""
+    BLOCKS = "blocks"
+    """The data is wrong, and so would be every number computed from it: nothing below is computed."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look at the data found."""
+
+    passed: bool
+    says: str
+    """The answer in one sentence."""
+    numbers: Mapping[str, Number | None] = field(default_factory=dict)
+    """Shown whether it passed or not; None is left out."""
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Any]] = ()
+    """The first offending rows."""
+
+
+class NotLoadedError(Exception):
+    """Something that a check needs was never loaded; the message says what."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One claim about a table."""
+
+    name: str
+    description: str
+    look: "Callable[[Loaded], Finding]"
+    gravity: Gravity = Gravity.WARNS
+
+    def find(self, loaded: "Loaded") -> Finding:
+        """Looks at the data; what is not there is told, not held against it."""
+        try:
+            return self.look(loaded)
+        except NotLoadedError as missing:
+            return Finding(passed=True, says=f"Not checked: {missing}.")
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Offending rows: how many, and the first of them."""
+
+    count: int
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+class Loaded:
+    """The schema that the tables are in.
+
+    Args:
+        connection: To the DuckDB file; its session is set to UTC.
+        schema: Name of the schema.
+        now: What time it is.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str, now: datetime) -> None:
+        self.now = now
+        self._schema = schema
+        self._connection = connection
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._columns: dict[str, set[str]] = defaultdict(set)
+        found = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = ?"
+        for table, column in self._connection.execute(found, [schema]).fetchall():
+            self._columns[table].add(column)
+
+    def __contains__(self, table: str) -> bool:
+        return table in self._columns
+
+    def columns(self, table: str) -> set[str]:
+        """The columns that a table really has."""
+        return self._columns.get(table, set())
+
+    def table(self, name: str, *columns: str) -> str:
+        """The table as SQL names it.
+
+        Raises:
+            NotLoadedError: It was never loaded, or lacks one of the columns.
+        """
+        if name not in self:
+            raise NotLoadedError(f"the table {name} was never loaded")
+        if lacking := [column for column in columns if column not in self._columns[name]]:
+            raise NotLoadedError(f"the table {name} has no column {', '.join(lacking)}")
+        return f'"{self._schema}"."{name}"'
+
+    def live(self, endpoint: Endpoint, alias: str = "t") -> str:
+        """The condition that a row is not gone from Mode."""
+        return f"{alias}.deleted_at IS NULL" if "deleted_at" in self.columns(endpoint.name) else "TRUE"
+
+    def ledger(self) -> str:
+        """A SELECT of the ledger's rows that count: those of completed loads.
+
+        Raises:
+            NotLoadedError: There is no ledger.
+        """
+        ledger, loads = self.table(LEDGER, "endpoint", "parent"), self.table("_dlt_loads", "load_id")
+        return f"(SELECT l.* FROM {ledger} AS l JOIN {loads} AS d ON d.load_id = l._dlt_load_id AND d.status = 0)"  # noqa: S608
+
+    def read_at(self, *tables: str) -> datetime | None:
+        """When any list of the tables was last read."""
+        if LEDGER not in self:
+            return None
+        names = ", ".join(text(table) for table in tables)
+        (found,) = self.row(f"SELECT max(read_at) FROM {self.ledger()} WHERE endpoint IN ({names})")  # noqa: S608
+        return found.astimezone(UTC) if found else None
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The first row of a query."""
+        return self._connection.execute(sql).fetchone() or ()
+
+    def all(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return self._connection.execute(sql).fetchall()
+
+    def wrong(self, select: str, order: str = "") -> Wrong:
+        """How many rows a query has, and the first `SHOWN` of them.
+
+        Args:
+            select: The offending rows.
+            order: ORDER BY of them, the worst first.
+        """
+        by = f"ORDER BY {order}" if order else ""
+        sql = f"SELECT count(*) OVER () AS wrong, * FROM ({select}) AS offending {by} LIMIT {SHOWN}"  # noqa: S608
+        result = self._connection.execute(sql)
+        columns = [column[0] for column in result.description or []][1:]
+        rows = result.fetchall()
+        return Wrong(rows[0][0] if rows else 0, columns, [row[1:] for row in rows])
+
+
+def key_of(table: str) -> Sequence[str]:
+    """The columns that identify a row of a table."""
+    return LEDGER_KEY if table == LEDGER else BY_NAME[table].key
+
+
+def quoted(column: str) -> str:
+    """A column as SQL names it."""
+    return f'"{column}"'
+
+
+def text(value: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def moment(value: datetime) -> str:
+    """A point in time as SQL writes it."""
+    return f"TIMESTAMPTZ '{value.astimezone(UTC).isoformat()}'"
+
+
+def words(count: int, one: str, many: str = "") -> str:
+    """`1,204 rows`, `1 row`."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"

@@ -1,0 +1,54 @@
+"""How old a load may get before somebody is told.
+
+Here: the limits of each family of tables, as freshness policies.
+Not here: how old the data is that was loaded (`mode_dagster.checks.recency`), when loads run (`schedules`).
+
+A policy looks at the last materialization; a load that brought nothing new counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import dagster as dg
+
+from mode_dagster.extract.endpoints import Family
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How old a load may get."""
+
+    warn: timedelta
+    fail: timedelta
+
+    @property
+    def policy(self) -> dg.FreshnessPolicy:
+        """The same for Dagster."""
+        return dg.FreshnessPolicy.time_window(fail_window=self.fail, warn_window=self.warn)
+
+
+DAILY = Limit(warn=timedelta(hours=30), fail=timedelta(hours=50))
+"""A daily load that is six hours late warns nobody, one that was left out does; two in a row are a failure."""
+HOURLY = Limit(warn=timedelta(hours=6), fail=timedelta(hours=12))
+"""Much more than an hour: a weekly reconciling sync of a big workspace keeps the hourly ones waiting for hours."""
+
+LIMITS: Mapping[Family, Limit] = {
+    Family.REPORTS: DAILY,
+    Family.RUNS: HOURLY,
+    Family.SCHEDULES: DAILY,
+    Family.DATASETS: DAILY,
+    Family.SOURCES: DAILY,
+    Family.PEOPLE: DAILY,
+    Family.AUDIT: DAILY,
+}
+
+
+def freshness_policy(family: Family | None = None) -> dg.FreshnessPolicy:
+    """The policy of a family's tables; without a family that of the ledger, which every load writes."""
+    return (LIMITS[family] if family else HOURLY).policy
+
+
+def model_freshness() -> dg.FreshnessPolicy:
+    """The policy of the SQL models: the daily load, which all of them follow."""
+    return DAILY.policy
