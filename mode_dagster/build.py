@@ -10,6 +10,7 @@ import dagster as dg
 
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.jobs import build_jobs
+from mode_dagster.models import build_model_checks, build_models
 from mode_dagster.resources import ModeDltResource, WarehouseResource
 from mode_dagster.workspace import Workspace
 
@@ -33,10 +34,10 @@ def build_mode_definitions(name: str = "", key_prefix: Sequence[str] = (), group
         ValueError: The name can't be part of a schema's name.
     """
     workspace = Workspace(name, tuple(key_prefix), group_name)
-    tables = build_assets(workspace)
+    assets = [build_assets(workspace), *build_models(workspace)]
     return dg.Definitions(
-        assets=[tables],
-        asset_checks=[build_ledger_check(workspace)],
-        jobs=build_jobs(workspace, [tables]),
+        assets=assets,
+        asset_checks=[build_ledger_check(workspace), *build_model_checks(workspace)],
+        jobs=build_jobs(workspace, assets),
         resources=RESOURCES,
     )
