@@ -21,12 +21,15 @@ Job = Any
 """What `define_asset_job` gives; dagster 1.13 doesn't export its class."""
 
 
-def build_jobs(workspace: Workspace, assets: Sequence[dg.AssetsDefinition]) -> Sequence[Job]:
+def build_jobs(
+    workspace: Workspace, assets: Sequence[dg.AssetsDefinition], retry: dg.RetryPolicy = RETRY
+) -> Sequence[Job]:
     """The jobs of one workspace.
 
     Args:
         workspace: What they are called.
         assets: Everything that belongs to the workspace.
+        retry: When a step that failed is tried again.
     """
     everything = dg.AssetSelection.assets(*assets)
     hourly = dg.AssetSelection.assets(*(workspace.table_key(table) for table in HOURLY))
@@ -35,17 +38,20 @@ def build_jobs(workspace: Workspace, assets: Sequence[dg.AssetsDefinition]) -> S
             workspace.named("mode_sync"),
             everything,
             "Everything that changed: every table that Mode can give, and what is computed from them.",
+            retry,
         ),
         _job(
             workspace.named("mode_runs_hourly"),
             hourly | (hourly.downstream() & _models(workspace, assets)),
             "New runs: the listing of reports, a page for each report that ran, a request for each finished run, "
             "and what is computed from them.",
+            retry,
         ),
         _job(
             workspace.named("mode_reconcile"),
             everything,
             "Everything, whether it seems to have changed or not; counts what incremental syncs had missed.",
+            retry,
             dg.RunConfig(ops={workspace.named(OP): SyncConfig(reconcile=True)}),
         ),
     ]
@@ -58,13 +64,15 @@ def _models(workspace: Workspace, assets: Sequence[dg.AssetsDefinition]) -> dg.A
     return dg.AssetSelection.assets(*(key for key in sorted(keys) if key.path[:-1] == prefix))
 
 
-def _job(name: str, selection: dg.AssetSelection, description: str, config: dg.RunConfig | None = None) -> Job:
+def _job(
+    name: str, selection: dg.AssetSelection, description: str, retry: dg.RetryPolicy, config: dg.RunConfig | None = None
+) -> Job:
     return dg.define_asset_job(
         name,
         selection=selection,
         description=description,
         config=config,
-        op_retry_policy=RETRY,
+        op_retry_policy=retry,
         # DuckDB has one writer: steps in one process never wait for each other's lock
         executor_def=dg.in_process_executor,
     )

@@ -77,7 +77,7 @@ def _schedule(workspace: Workspace, job: Job, plan: Plan, operation: Operation) 
     covering = [workspace.named(name) for name in plan.covered_by]
 
     def start(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        unfinished = _unfinished_run(context.instance, covering)
+        unfinished = unfinished_run(context.instance, covering)
         if unfinished is not None:
             return dg.SkipReason(
                 f"{unfinished.job_name} has not ended yet (run {unfinished.run_id}) and does the same; "
@@ -98,7 +98,8 @@ def _schedule(workspace: Workspace, job: Job, plan: Plan, operation: Operation) 
     )
 
 
-def _unfinished_run(instance: dg.DagsterInstance, jobs: Sequence[str]) -> dg.DagsterRun | None:
+def unfinished_run(instance: dg.DagsterInstance, jobs: Sequence[str]) -> dg.DagsterRun | None:
+    """A run of one of these jobs that is waiting or running."""
     for job in jobs:
         runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED), limit=1)
         if runs:
@@ -121,7 +122,7 @@ def build_models_sensor(
     return dg.AutomationConditionSensorDefinition(
         workspace.named("mode_models_follow_their_tables"),
         target=dg.AssetSelection.assets(*models),
-        description="Builds the SQL models anew when a table that they read was loaded without them, by hand for example.",
+        description="Builds the SQL models anew when a table that they read was loaded without them, by hand, say.",
         default_status=dg.DefaultSensorStatus.RUNNING if operation.schedules else dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=60,
     )

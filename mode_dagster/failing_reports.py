@@ -1,0 +1,200 @@
+"""Which of Mode's reports used to work and fail now, read from the loaded tables, and what is said of them.
+
+Here: one query on the DuckDB file; its answer as a message and as observations.
+Not here: what was told before (`sensors`), how often reports fail (the model `report_health`).
+
+A report fails when its latest run that succeeded or failed did not succeed; cancelled runs say nothing.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from mode_dagster.webhook import Message, clock, escaped, link
+from mode_dagster.workspace import Workspace
+
+REPORTS_TOLD = 20
+"""At most so many reports are told one by one; the others are counted."""
+
+QUERY = """
+WITH finished AS (
+    SELECT
+        report_token,
+        token,
+        created_at,
+        coalesce(completed_at, updated_at, created_at) AS ended_at,
+        state IN ('succeeded', 'completed') AS succeeded
+    FROM {schema}.runs
+    WHERE state IN ('succeeded', 'completed', 'failed')
+),
+latest AS (
+    SELECT
+        report_token,
+        arg_max(succeeded, created_at) AS works,
+        arg_max(token, created_at) AS run_token,
+        max(created_at) FILTER (succeeded) AS last_good_start,
+        max(ended_at) FILTER (succeeded) AS last_good_end
+    FROM finished
+    GROUP BY report_token
+),
+streak AS (
+    SELECT report_token, min(created_at) AS since, count(*) AS failures
+    FROM finished
+    JOIN latest USING (report_token)
+    WHERE NOT succeeded AND (last_good_start IS NULL OR created_at > last_good_start)
+    GROUP BY report_token
+),
+errors AS (
+    SELECT
+        run_token,
+        arg_min(query_name, ended_at) AS query,
+        arg_min(error_code, ended_at) AS code,
+        arg_min(error_message, ended_at) AS message
+    FROM (SELECT *, coalesce(completed_at, created_at) AS ended_at FROM {schema}.query_runs WHERE state = 'failed')
+    GROUP BY run_token
+)
+SELECT
+    reports.token AS token,
+    coalesce(reports.name, reports.token) AS name,
+    coalesce(reports.web_url, '') AS address,
+    coalesce(reports.creator_username, '') AS owner,
+    works,
+    epoch_ms(since) AS since,
+    epoch_ms(coalesce(last_good_end, reports.last_successfully_run_at)) AS last_success,
+    coalesce(failures, 0) AS failures,
+    coalesce(errors.query, '') AS query,
+    coalesce(errors.code, '') AS error_code,
+    coalesce(errors.message, '') AS error
+FROM {schema}.reports AS reports
+JOIN latest ON latest.report_token = reports.token
+LEFT JOIN streak ON streak.report_token = reports.token
+LEFT JOIN errors ON errors.run_token = latest.run_token
+WHERE reports.deleted_at IS NULL
+    AND NOT coalesce(reports.archived, false)
+    AND (list_contains($told, reports.token) OR NOT works)
+    AND coalesce(last_good_end, reports.last_successfully_run_at) IS NOT NULL
+ORDER BY streak.since DESC, reports.token
+"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that fails now, or that failed when it was last looked at."""
+
+    token: str
+    name: str
+    address: str
+    owner: str
+    works: bool
+    since: datetime | None
+    """Start of the first failed run after the last success."""
+    last_success: datetime | None
+    failures: int
+    """Failed runs since then."""
+    query: str
+    """Query that failed first in the latest run, where that is loaded."""
+    error_code: str
+    error: str
+
+
+def failing_reports(file: str, workspace: Workspace, told: Collection[str] = ()) -> list[Report]:
+    """Reports that used to work and fail now, the newest failure first, and those of `told` whether they fail or not.
+
+    Args:
+        file: The DuckDB file.
+        workspace: Whose tables.
+        told: Tokens of reports that are known to fail.
+
+    Raises:
+        duckdb.IOException: The file is not there, or another program writes it.
+        duckdb.ConnectionException: This program itself writes it.
+        duckdb.CatalogException: A table was never loaded.
+    """
+    with duckdb.connect(file, read_only=True) as connection:
+        query = QUERY.format(schema=workspace.dataset)
+        result = connection.execute(query, {"told": list(told)})
+        names = [column[0] for column in result.description or []]
+        return [_report(dict(zip(names, row, strict=True))) for row in result.fetchall()]
+
+
+def _report(row: dict[str, Any]) -> Report:
+    times = {name: _time(row[name]) for name in ("since", "last_success")}
+    return Report(**{**row, **times})
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def reports_message(began: Sequence[Report], again: Sequence[Report]) -> Message:
+    """What is told of reports: those that began to fail, and those that work again."""
+    counts = [
+        f"{len(began)} of Mode's reports began to fail" if began else "",
+        f"{len(again)} work again" if again else "",
+    ]
+    return Message(
+        ", ".join(count for count in counts if count),
+        [*map(_failing, began[:REPORTS_TOLD]), *_rest(began), *map(_working, again[:REPORTS_TOLD]), *_rest(again)],
+    )
+
+
+def _failing(report: Report) -> str:
+    why = " · ".join(part for part in (report.query, report.error_code, report.error) if part)
+    return (
+        f"{link(report.address, report.name)} fails since {clock(report.since)}\n"
+        f"owner {escaped(report.owner or 'unknown')} · last success {clock(report.last_success)}\n"
+        f"{escaped(why or 'Why is not loaded.')}"
+    )
+
+
+def _working(report: Report) -> str:
+    return f"{link(report.address, report.name)} works again since {clock(report.last_success)}"
+
+
+def _rest(reports: Sequence[Report]) -> list[str]:
+    more = len(reports) - REPORTS_TOLD
+    return [f"… and {more} more: see the model report_health."] if more > 0 else []
+
+
+def observations(key: dg.AssetKey, reports: Sequence[Report]) -> list[dg.AssetObservation]:
+    """One for each report, and one for all that are too many."""
+    shown = [
+        dg.AssetObservation(key, description=_says(report), metadata=_metadata(report))
+        for report in reports[:REPORTS_TOLD]
+    ]
+    rest = reports[REPORTS_TOLD:]
+    if rest:
+        names = ", ".join(report.name for report in rest)[:2_000]
+        verb = "work again" if rest[0].works else "fail"
+        shown.append(
+            dg.AssetObservation(key, description=f"{len(rest)} more reports {verb}", metadata={"reports": names})
+        )
+    return shown
+
+
+def _says(report: Report) -> str:
+    if report.works:
+        return f"{report.name} works again since {clock(report.last_success)}"
+    return f"{report.name} fails since {clock(report.since)}"
+
+
+def _metadata(report: Report) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"report": report.name, "report_token": report.token, "works": report.works}
+    optional: dict[str, Any] = {
+        "link": dg.MetadataValue.url(report.address) if report.address else None,
+        "owner": report.owner,
+        "last_success": dg.MetadataValue.timestamp(report.last_success) if report.last_success else None,
+    }
+    if not report.works:
+        optional |= {
+            "failing_query": report.query,
+            "error_code": report.error_code,
+            "error": report.error,
+            "failing_since": dg.MetadataValue.timestamp(report.since) if report.since else None,
+            "failed_runs": report.failures,
+        }
+    return metadata | {name: value for name, value in optional.items() if value}
