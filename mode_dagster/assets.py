@@ -21,6 +21,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 from pydantic import Field
 
+from mode_dagster.contents import look_into
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.ledger import LEDGER
@@ -28,7 +29,7 @@ from mode_dagster.extract.pipeline import load_pending, mode_errors, mode_pipeli
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
-from mode_dagster.materialization import FAILED, count_rows, ledger_metadata, load_metadata, plan_metadata
+from mode_dagster.materialization import FAILED, ledger_metadata, load_metadata, plan_metadata
 from mode_dagster.resources import ModeDltResource
 from mode_dagster.settings import Settings, load_settings
 from mode_dagster.translator import ModeTranslator
@@ -76,12 +77,13 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
     """
     names = workspace or Workspace()
     pipeline = mode_pipeline(names.pipeline_name, names.dataset)
+    translator = ModeTranslator(workspace=names)
 
     @dlt_assets(
         dlt_source=mode_analytics_source(),
         dlt_pipeline=pipeline,
         name=names.named(OP),
-        dagster_dlt_translator=ModeTranslator(workspace=names),
+        dagster_dlt_translator=translator,
         pool=names.pool,
     )
     def mode(
@@ -95,7 +97,8 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
             with mode_errors(), no_other_sync(pipeline):
                 load_pending(pipeline)
                 for _ in sync.checkpoints(selected - {LEDGER}):
-                    results = list(mode_dlt.run(context=context, dlt_source=mode_analytics_source(sync)))
+                    source = mode_analytics_source(sync)
+                    results = list(mode_dlt.run(context, source, pipeline, translator))
                 mark_deleted(pipeline, sync.settings.listing, sync.now())
             if sync.failures and _is_worth_another_try(context, sync.failures):
                 raise _failure(sync.failures)
@@ -103,7 +106,13 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
             if sync.failures and LEDGER not in selected:
                 raise _failure(sync.failures)
 
-    return mode
+    return mode.map_asset_specs(_without_objects)
+
+
+def _without_objects(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """dagster-dlt leaves its objects in the metadata, where the page shows them as unserializable."""
+    kept = {name: value for name, value in spec.metadata.items() if not name.startswith("dagster_dlt/")}
+    return spec.replace_attributes(metadata=kept)
 
 
 def _sync(context: dg.AssetExecutionContext, config: SyncConfig, workspace: Workspace, pipeline: Pipeline) -> Sync:
@@ -142,17 +151,17 @@ def _materializations(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """One for each table that was read to its end, with what the sync knows of it."""
     by_table = {result.asset_key.path[-1]: result for result in results if result.asset_key}
-    rows = count_rows(pipeline, list(by_table))
+    contents = look_into(pipeline, by_table)
     for table, result in by_table.items():
         if table == LEDGER:
-            known = ledger_metadata(pipeline, sync, rows[table])
+            known = ledger_metadata(pipeline, sync, contents[table])
         else:
             report = sync.reports[table]
             context.log.info(f"{table}: {report.rows} rows, {report.requests} requests, {report.seconds:.1f} s")
             if report.error is not None:
                 continue
-            known = load_metadata(pipeline, table, sync, rows[table])
-        yield dg.MaterializeResult(asset_key=result.asset_key, metadata={**(result.metadata or {}), **known})
+            known = load_metadata(pipeline, table, sync, contents[table])
+        yield dg.MaterializeResult(asset_key=result.asset_key, metadata=known)
 
 
 @contextmanager

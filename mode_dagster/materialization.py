@@ -1,48 +1,47 @@
 """What a load adds to the page of each asset: numbers, and whether all is there.
 
 Here: from a sync's reports and the loaded tables to Dagster metadata.
-Not here: loading (`assets`), what is known before a load (`translator`).
+Not here: loading (`assets`), looking into the tables (`contents`), what is known before a load (`translator`).
+
+Numbers show as plots over time under "Plots" of the asset's page; `mode-dagster loaded` reads some of them back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import dagster as dg
 from dlt.pipeline.pipeline import Pipeline
 
+from mode_dagster.contents import Contents
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.plan import Plan, PlannedTable
+from mode_dagster.extract.report import Report
 from mode_dagster.extract.sync import Sync
+from mode_dagster.models import markdown_table
+from mode_dagster.settings import Settings
 from mode_dagster.translator import documented_columns
 
 FAILED = "failed_tables"
 """Metadata of the ledger: what stopped each table that could not be read in that sync."""
+TABLE_FACTS = ("table", "fetched", "requests", "lists read", "unchanged", "note")
+MODE = "mode.com"
 
 
-def count_rows(pipeline: Pipeline, tables: list[str]) -> dict[str, int]:
-    """How many rows each table has in the destination."""
-    counts = {}
-    with pipeline.sql_client() as client:
-        for table in tables:
-            name = client.make_qualified_table_name(table)
-            found = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - a name of the catalogue
-            counts[table] = int(found[0][0]) if found else 0
-    return counts
-
-
-def load_metadata(pipeline: Pipeline, table: str, sync: Sync, row_count: int) -> Mapping[str, Any]:
+def load_metadata(pipeline: Pipeline, table: str, sync: Sync, contents: Contents) -> Mapping[str, Any]:
     """Metadata of one materialization."""
     report = sync.reports[table]
-    metadata: dict[str, Any] = {
-        "dagster/row_count": row_count,
-        "dagster/table_name": f"{pipeline.dataset_name}.{table}",
+    metadata = {
+        **_stored(pipeline, table, contents),
         "dagster/column_schema": _real_columns(pipeline, table),
+        "completeness": dg.MetadataValue.md(completeness(report)),
+        **_effort(report.requests, report.seconds),
         "rows_fetched": report.rows,
-        "requests": report.requests,
-        "seconds": round(report.seconds, 2),
         "lists_read": report.lists,
         "lists_unchanged": report.unchanged,
         "lists_known_empty": report.empty,
+        "lists_refused": report.skipped.total(),
+        **_page_in_mode(sync.settings),
     }
     if sync.plan is not None:
         metadata["plan"] = str(sync.plan)
@@ -52,23 +51,81 @@ def load_metadata(pipeline: Pipeline, table: str, sync: Sync, row_count: int) ->
     if report.missed:
         metadata["rows_missed_before"] = report.missed
     if report.skipped:
-        metadata["lists_refused"] = ", ".join(f"{n} x HTTP {status}" for status, n in sorted(report.skipped.items()))
+        metadata["refused_by_status"] = _by_status(report)
     if report.note:
         metadata["note"] = report.note
     return metadata
 
 
-def ledger_metadata(pipeline: Pipeline, sync: Sync, row_count: int) -> Mapping[str, Any]:
+def ledger_metadata(pipeline: Pipeline, sync: Sync, contents: Contents) -> Mapping[str, Any]:
     """Metadata of the ledger's materialization: the sync as a whole."""
     return {
-        "dagster/row_count": row_count,
-        "dagster/table_name": f"{pipeline.dataset_name}.{LEDGER}",
+        **_stored(pipeline, LEDGER, contents),
         "dagster/column_schema": documented_columns(LEDGER),
-        "requests": sync.requests,
+        "tables": dg.MetadataValue.md(markdown_table(TABLE_FACTS, [_facts(*item) for item in sync.reports.items()])),
+        **_effort(sync.requests, max(report.seconds for report in sync.reports.values())),
         "refused_429": sync.client.refused,
         "plan": str(sync.plan),
+        **_page_in_mode(sync.settings),
         FAILED: {table: str(error) for table, error in sync.failures.items()},
     }
+
+
+def completeness(report: Report) -> str:
+    """Whether all is there, and how that is known; Markdown."""
+    lists = [
+        f"{_times(report.lists, 'list')} read to the end",
+        f"{report.unchanged:,} unchanged since the last load" if report.unchanged else "",
+        f"{report.empty:,} empty by Mode's counter" if report.empty else "",
+        f"{report.skipped.total():,} refused by Mode ({_by_status(report)})" if report.skipped else "",
+    ]
+    missed = f"{_times(report.missed, 'row')} had been missed by earlier loads" if report.missed else ""
+    facts = [", ".join(filter(None, lists)), _counted(report), missed, report.note]
+    return "\n".join(f"- {fact}" for fact in facts if fact)
+
+
+def _counted(report: Report) -> str:
+    if report.counted is None:
+        return ""
+    verdict = "the same" if report.counted == report.counted_rows else f"**{report.counted_rows:,} were read**"
+    return f"Mode's counters say {_times(report.counted, 'row')} for the lists that have one: {verdict}"
+
+
+def _by_status(report: Report) -> str:
+    return ", ".join(f"{n} x HTTP {status}" for status, n in sorted(report.skipped.items()))
+
+
+def _times(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _stored(pipeline: Pipeline, table: str, contents: Contents) -> Mapping[str, Any]:
+    """What the table holds now."""
+    return {
+        "dagster/row_count": contents.rows,
+        "dagster/table_name": f"{pipeline.dataset_name}.{table}",
+        "rows_live": contents.live,
+        "rows_deleted": contents.rows - contents.live,
+        "sample": dg.MetadataValue.md(markdown_table(contents.columns, contents.sample)),
+    }
+
+
+def _effort(requests: int, seconds: float) -> Mapping[str, Any]:
+    rate = {"requests_per_second": round(requests / seconds, 1)} if seconds > 0 else {}
+    return {"requests": requests, "seconds": round(seconds, 2), **rate}
+
+
+def _page_in_mode(settings: Settings) -> Mapping[str, Any]:
+    """The workspace in Mode's app; nothing where something else answers in Mode's place."""
+    host = urlsplit(settings.base_url).hostname or ""
+    if host != MODE and not host.endswith(f".{MODE}"):
+        return {}
+    return {"workspace_in_mode": dg.MetadataValue.url(f"https://{host}/{quote(settings.workspace)}")}
+
+
+def _facts(table: str, report: Report) -> Sequence[Any]:
+    found = report.error or report.note or (_by_status(report) if report.skipped else "")
+    return (table, report.rows, report.requests, report.lists, report.unchanged, found)
 
 
 def plan_metadata(plan: Plan, table: PlannedTable) -> Mapping[str, Any]:

@@ -6,16 +6,22 @@ Not here: loading (`assets`), what a load adds to the asset's page (`materializa
 dagster-dlt's own translation hangs every table on a phantom root; here the lineage is Mode's.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster_dlt import DagsterDltTranslator
 from dagster_dlt.translator import DltResourceTranslatorData
 
-from mode_dagster.extract.endpoints import BY_NAME, Column, Endpoint
+from mode_dagster.extract import endpoints, ledger
+from mode_dagster.extract.endpoints import BY_NAME, Column, Endpoint, Listing, Route
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY, LEDGER_MEANING
+from mode_dagster.freshness import freshness_policy
 from mode_dagster.workspace import Workspace
 
 
@@ -50,33 +56,87 @@ class ModeTranslator(DagsterDltTranslator):
     def get_asset_spec(self, data: DltResourceTranslatorData) -> dg.AssetSpec:
         """The spec of the asset for one dlt resource of our source."""
         table = data.resource.name
-        metadata: dict[str, Any] = {
-            "dagster/column_schema": documented_columns(table),
-            "dagster/table_name": f"{self.workspace.dataset}.{table}",
-        }
         spec = super().get_asset_spec(data)
         if table == LEDGER:
-            return self._ledger(spec, metadata)
+            return self._ledger(spec)
         endpoint = BY_NAME[table]
-        routes = [route for route in (endpoint.rest, endpoint.discovery) if route is not None]
         return spec.replace_attributes(
             key=self.workspace.table_key(table),
             deps=[self.workspace.table_key(above) for above in upstream(endpoint)],
             group_name=self.workspace.group(endpoint.family),
-            description=endpoint.description,
+            description=f"{endpoint.description}\n\n{_bullets(how_it_is_read(endpoint))}",
             owners=[],
-        ).merge_attributes(metadata={**metadata, "mode/path": f"GET {routes[0].path}"})
+            freshness_policy=freshness_policy(endpoint.family),
+        ).merge_attributes(
+            metadata={**self._about(table), **code_reference(Path(endpoints.__file__), lines_of_endpoints()[table])},
+            tags={"mode/family": endpoint.family, "mode/paging": _routes(endpoint)[0][1].pager.name.lower()},
+        )
 
-    def _ledger(self, spec: dg.AssetSpec, metadata: dict[str, Any]) -> dg.AssetSpec:
+    def _ledger(self, spec: dg.AssetSpec) -> dg.AssetSpec:
         return spec.replace_attributes(
             key=self.workspace.table_key(LEDGER),
             deps=[],
             group_name=self.workspace.group(),
             description=LEDGER_MEANING,
             owners=[],
-        ).merge_attributes(metadata=metadata)
+            freshness_policy=freshness_policy(),
+        ).merge_attributes(metadata={**self._about(LEDGER), **code_reference(Path(ledger.__file__), 1)})
+
+    def _about(self, table: str) -> Mapping[str, Any]:
+        return {
+            "dagster/column_schema": documented_columns(table),
+            "dagster/table_name": f"{self.workspace.dataset}.{table}",
+        }
 
 
 def upstream(endpoint: Endpoint) -> Sequence[str]:
     """The tables that an endpoint's rows hang on or point to."""
     return [*([endpoint.parent] if endpoint.parent else []), *endpoint.references]
+
+
+def _bullets(facts: Iterable[str]) -> str:
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def how_it_is_read(endpoint: Endpoint) -> Sequence[str]:
+    """Which request fills a table, and when it is sent again; Markdown, a fact each."""
+    routes = _routes(endpoint)
+    whatever = len(routes) == 1 and endpoint.rest is not None
+    return [*(_request(route, "" if whatever else f"`listing = {mode}`: ") for mode, route in routes), _when(endpoint)]
+
+
+def _routes(endpoint: Endpoint) -> Sequence[tuple[Listing, Route]]:
+    """The different routes, each under the first listing mode that takes it."""
+    routes: list[tuple[Listing, Route]] = []
+    for listing in Listing:
+        route = endpoint.route(listing)
+        if route is not None and all(route is not other for _, other in routes):
+            routes.append((listing, route))
+    return routes
+
+
+def _request(route: Route, mode: str) -> str:
+    return f"{mode}`GET {'/batch' if route.batch else '/api'}{route.path}`, {route.pager}"
+
+
+def _when(endpoint: Endpoint) -> str:
+    if endpoint.version:
+        return f"read again when its parent's {', '.join(f'`{name}`' for name in endpoint.version)} moves"
+    return "read again after `reread_hours`" if endpoint.daily else "read in every sync"
+
+
+@cache
+def lines_of_endpoints() -> Mapping[str, int]:
+    """Where each table stands in the catalogue."""
+    source = Path(endpoints.__file__).read_text(encoding="utf-8")
+    found = re.finditer(r'^\w+ = Endpoint\(\s+name="(\w+)"', source, flags=re.M)
+    return {match[1]: source.count("\n", 0, match.start()) + 1 for match in found}
+
+
+def code_reference(file: Path, line: int) -> Mapping[str, Any]:
+    """Metadata that lets the asset's page open the code that it comes from; where that is, is known at load time."""
+    with warnings.catch_warnings():
+        # beta in dagster 1.13, and the only form that its UI shows
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        found = dg.LocalFileCodeReference(file_path=str(file.resolve()), line_number=line, label=file.name)
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[found])}
