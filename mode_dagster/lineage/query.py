@@ -78,6 +78,8 @@ class References:
     dialect: str = ""
     reason: str = ""
     """The first thing that was not understood."""
+    is_final: bool = True
+    """Another time it would be the same; not so where parsing had to be stopped."""
 
     def to_json(self) -> str:
         """For a pipe or a table; `from_json` reads it back."""

@@ -89,7 +89,8 @@ class _Worker:
             return Parsed(References.from_json(line), seconds)
         in_time = seconds < self.seconds
         reason = "the process that parsed it ended" if in_time else f"takes longer than {self.seconds:g} seconds"
-        return Parsed(References(Status.FAILED, dialect=dialect_of(request.adapter), reason=reason), seconds)
+        dialect = dialect_of(request.adapter)
+        return Parsed(References(Status.FAILED, dialect=dialect, reason=reason, is_final=False), seconds)
 
     def _ask(self, request: Request) -> tuple[str | None, float]:
         """The answer, or None where the process ended; and how long that took."""

@@ -1,0 +1,178 @@
+"""Which tables and columns Mode's queries read, as assets.
+
+Here: one step that makes three tables of the loaded queries, and the check of how much was understood.
+Not here: parsing (`lineage`), the tables' rows (`reference_tables`), the warehouse's tables as assets
+(`external_tables`), what is asked of the tables (`models`).
+
+The three tables are made together, because they are three views of the same parsed queries:
+- `report_table_references`: a row for a query and a table;
+- `report_column_references`: a row for a query, a table and a column;
+- `query_parses`: each query with what became of it, and the answers that the next run takes over.
+"""
+
+# ruff: noqa: S608 - names are of the catalogue and of `reference_tables`
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from mode_dagster.lineage import VERSION, Status
+from mode_dagster.models import RETRY, WHEN_UPSTREAM_CHANGED, markdown_table
+from mode_dagster.reference_tables import (
+    DESCRIBED,
+    DESCRIPTIONS,
+    PARSES,
+    SOURCES,
+    TABLES,
+    Answer,
+    Query,
+    answer_all,
+    known_answers,
+    loaded_queries,
+    missing_sources,
+    write_tables,
+)
+from mode_dagster.resources import WarehouseResource
+from mode_dagster.workspace import Workspace
+
+FAILED_SHARE = 0.05
+"""The check warns when more of the queries than this could not be parsed."""
+SHOWN = 20
+
+
+def build_references(
+    workspace: Workspace, automation: dg.AutomationCondition[Any] | None = WHEN_UPSTREAM_CHANGED
+) -> dg.AssetsDefinition:
+    """The three tables as assets of one step; whichever is selected, all are made.
+
+    Args:
+        workspace: Whose queries.
+        automation: When Dagster materializes them by itself; None means only when asked.
+    """
+
+    @dg.multi_asset(
+        name=workspace.named("mode_references"),
+        specs=[_spec(table, workspace, automation) for table in DESCRIBED],
+        can_subset=True,
+        retry_policy=RETRY,
+    )
+    def references(
+        context: dg.AssetExecutionContext, mode_duckdb: WarehouseResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        began = time.monotonic()
+        with mode_duckdb.get_connection() as connection:
+            _need_sources(connection, workspace)
+            queries = loaded_queries(connection, workspace)
+            known = known_answers(connection, workspace)
+        context.log.info(f"{len(queries):,} queries; answers are known for {len(known):,} texts")
+        # the file is not open while texts are parsed
+        answers = answer_all(queries, known, datetime.now(UTC))
+        with mode_duckdb.get_connection() as connection:
+            write_tables(connection, workspace, queries, answers)
+            numbers = _numbers(queries, known, answers, time.monotonic() - began)
+            for table in DESCRIBED:
+                if (key := workspace.model_key(table)) in context.selected_asset_keys:
+                    metadata = {**numbers, **_table_metadata(connection, workspace, table)}
+                    yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+
+    return references
+
+
+def build_references_checks(workspace: Workspace) -> list[dg.AssetChecksDefinition]:
+    """Whether nearly all queries could be parsed; the others are shown with their reasons."""
+
+    @dg.asset_check(
+        asset=workspace.model_key(TABLES),
+        name="queries_are_parsed",
+        description=f"At most {FAILED_SHARE:.0%} of the queries could not be parsed.",
+        retry_policy=RETRY,
+    )
+    def check(mode_duckdb: WarehouseResource) -> dg.AssetCheckResult:
+        with mode_duckdb.get_connection() as connection:
+            counts = dict(
+                connection.execute(
+                    f"SELECT status, count(*) FROM {workspace.marts}.{PARSES} GROUP BY status"
+                ).fetchall()
+            )
+            failing = connection.execute(
+                f"SELECT query_token, report_token, dialect, reason FROM {workspace.marts}.{PARSES} "
+                f"WHERE status = 'failed' ORDER BY reason, query_token LIMIT {SHOWN}"
+            ).fetchall()
+        return _check_result(counts, failing)
+
+    return [check]
+
+
+def _check_result(counts: Mapping[str, int], failing: Sequence[tuple[Any, ...]]) -> dg.AssetCheckResult:
+    with_sql = sum(count for status, count in counts.items() if status != Status.EMPTY)
+    share = counts.get(Status.FAILED, 0) / with_sql if with_sql else 0.0
+    metadata: dict[str, Any] = {
+        "share_failed": round(share, 4),
+        **{f"{each}_queries": counts.get(each, 0) for each in Status},
+    }
+    if failing:
+        columns = ["query_token", "report_token", "dialect", "reason"]
+        metadata["failed"] = dg.MetadataValue.md(markdown_table(columns, failing))
+    return dg.AssetCheckResult(passed=share <= FAILED_SHARE, severity=dg.AssetCheckSeverity.WARN, metadata=metadata)
+
+
+def _spec(table: str, workspace: Workspace, automation: dg.AutomationCondition[Any] | None) -> dg.AssetSpec:
+    columns = [
+        dg.TableColumn(name=name, type=kind, description=meaning) for name, (kind, meaning) in DESCRIBED[table].items()
+    ]
+    return dg.AssetSpec(
+        key=workspace.model_key(table),
+        deps=[workspace.table_key(source) for source in SOURCES],
+        group_name=workspace.group(),
+        description=DESCRIPTIONS[table],
+        kinds={"duckdb", "python"},
+        metadata={
+            "dagster/table_name": f"{workspace.marts}.{table}",
+            "dagster/column_schema": dg.TableSchema(columns=columns),
+        },
+        code_version=str(VERSION),
+        automation_condition=automation,
+    )
+
+
+def _need_sources(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
+    if lacking := missing_sources(connection, workspace):
+        tables = ", ".join(f"{workspace.dataset}.{name}" for name in lacking)
+        keys = ", ".join(workspace.table_key(name).to_user_string() for name in lacking)
+        raise dg.Failure(
+            f"Could not read Mode's queries: there is no table {tables}. Materialize first: {keys}.",
+            allow_retries=False,
+        )
+
+
+def _numbers(
+    queries: Sequence[Query], known: Mapping[str, Answer], answers: Mapping[str, Answer], seconds: float
+) -> Mapping[str, Any]:
+    """What this run did, the same on the page of each of the three."""
+    statuses = Counter(answers[query.text_hash].references.status for query in queries)
+    with_sql = len(queries) - statuses[Status.EMPTY]
+    reused = sum(answers[key] is known.get(key) for key in answers)
+    return {
+        **{f"{status}_queries": statuses[status] for status in Status},
+        "share_parsed": round(statuses[Status.PARSED] / with_sql, 4) if with_sql else 1.0,
+        "texts_parsed": len(answers) - reused,
+        "texts_unchanged": reused,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _table_metadata(connection: duckdb.DuckDBPyConnection, workspace: Workspace, table: str) -> dict[str, Any]:
+    name = f"{workspace.marts}.{table}"
+    counted = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
+    shown = [column for column in DESCRIBED[table] if column not in ("answer", "text_hash")]
+    sample = connection.execute(f"SELECT {', '.join(shown)} FROM {name} LIMIT 5").fetchall()
+    return {
+        "dagster/row_count": counted[0] if counted else 0,
+        "dagster/table_name": name,
+        "sample": dg.MetadataValue.md(markdown_table(shown, sample)),
+    }
