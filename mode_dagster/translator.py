@@ -69,7 +69,7 @@ class ModeTranslator(DagsterDltTranslator):
             freshness_policy=freshness_policy(endpoint.family),
         ).merge_attributes(
             metadata={**self._about(table), **code_reference(Path(endpoints.__file__), lines_of_endpoints()[table])},
-            tags={"mode/family": endpoint.family, "mode/paging": _routes(endpoint)[0][1].pager.name.lower()},
+            tags={"mode/family": endpoint.family.value, "mode/paging": _routes(endpoint)[0][1].pager.name.lower()},
         )
 
     def _ledger(self, spec: dg.AssetSpec) -> dg.AssetSpec:
