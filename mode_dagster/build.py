@@ -9,9 +9,14 @@ from collections.abc import Sequence
 import dagster as dg
 
 from mode_dagster.assets import build_assets, build_ledger_check
+from mode_dagster.checks import build_table_checks
 from mode_dagster.jobs import build_jobs
 from mode_dagster.models import build_model_checks, build_models
+from mode_dagster.operation import load_operation
+from mode_dagster.references import build_references, build_references_checks
 from mode_dagster.resources import ModeDltResource, WarehouseResource
+from mode_dagster.schedules import build_models_sensor, build_schedules
+from mode_dagster.sensors import build_sensors
 from mode_dagster.workspace import Workspace
 
 RESOURCES = {"mode_dlt": ModeDltResource(), "mode_duckdb": WarehouseResource()}
@@ -19,7 +24,7 @@ RESOURCES = {"mode_dlt": ModeDltResource(), "mode_duckdb": WarehouseResource()}
 
 
 def build_mode_definitions(name: str = "", key_prefix: Sequence[str] = (), group_name: str = "") -> dg.Definitions:
-    """Assets, checks, jobs and resources for one Mode workspace.
+    """Assets, checks, jobs, schedules, sensors and resources for one Mode workspace.
 
     Reads no secret and asks nothing.
 
@@ -32,12 +37,23 @@ def build_mode_definitions(name: str = "", key_prefix: Sequence[str] = (), group
 
     Raises:
         ValueError: The name can't be part of a schema's name.
+        ModeConfigError: A setting of the schedules or sensors is malformed.
     """
     workspace = Workspace(name, tuple(key_prefix), group_name)
-    assets = [build_assets(workspace), *build_models(workspace)]
+    operation = load_operation(workspace.section)
+    models = [*build_models(workspace), build_references(workspace)]
+    assets = [build_assets(workspace), *models]
+    jobs = build_jobs(workspace, assets)
     return dg.Definitions(
         assets=assets,
-        asset_checks=[build_ledger_check(workspace), *build_model_checks(workspace)],
-        jobs=build_jobs(workspace, assets),
+        asset_checks=[
+            build_ledger_check(workspace),
+            *build_table_checks(workspace),
+            *build_model_checks(workspace),
+            *build_references_checks(workspace),
+        ],
+        jobs=jobs,
+        schedules=build_schedules(workspace, jobs, operation),
+        sensors=[build_models_sensor(workspace, models, operation), *build_sensors(workspace, assets, jobs, operation)],
         resources=RESOURCES,
     )
