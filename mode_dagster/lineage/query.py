@@ -114,13 +114,17 @@ def parse_query(
         reading.add(own, None)
     except Exception as error:  # whatever a text makes the parsers raise is that query's status, not the sync's end
         return References(Status.FAILED, dialect=reading.dialect, reason=explain(error)[:MAX_REASON])
-    if not own.first.statements and not reading.found:
-        return References(Status.EMPTY, dialect=reading.dialect)
-    status = Status.PARTIAL if reading.problems else Status.PARSED
-    if own.first.failed and own.first.failed == own.first.statements:
-        status = Status.FAILED
+    status = _status(own.first, reading)
     reason = reading.problems[0][:MAX_REASON] if reading.problems else ""
     return References(status, tuple(reading.references()), reading.dialect, reason)
+
+
+def _status(first: Script, reading: "_Reading") -> Status:
+    if not first.statements and not reading.found:
+        return Status.FAILED if reading.problems else Status.EMPTY
+    if first.failed and first.failed == first.statements:
+        return Status.FAILED
+    return Status.PARTIAL if reading.problems else Status.PARSED
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mode_dagster.lineage.dialects import SCHEMA_IS_TOP, Names, names_of, normal
 from mode_dagster.lineage.template import NEUTRAL
 
 _WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.TruncateTable)
-_NO_DATA = (exp.Drop, exp.Alter, exp.Describe, exp.Use, exp.Set, exp.Comment, exp.Show)
+_NO_DATA = (exp.Drop, exp.Alter, exp.Describe, exp.Use, exp.Set, exp.Comment, exp.Show, exp.Execute)
 """Statements whose tables are neither read nor written."""
 _RECURSIVE_WITHOUT_SAYING_SO = frozenset({"tsql", "oracle", "snowflake", "teradata"})
 _UNNESTS_BY_NAME = frozenset({"bigquery", "redshift"})

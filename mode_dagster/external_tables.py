@@ -1,0 +1,93 @@
+"""The warehouse's tables that Mode reads as external assets, upstream of `mode/queries`. Off unless asked for.
+
+Here: from the loaded references to specs, and to the lineage of `mode/queries`.
+Not here: finding the references (`references`).
+
+What is known at load time is what the last run wrote. The file is only opened for a moment and only for reading, and a
+location loads without it: nothing loaded yet, or a file that another program has open, means no external assets.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from mode_dagster.extract.pipeline import database_path
+from mode_dagster.reference_tables import TABLES
+from mode_dagster.workspace import Workspace
+
+KeyOf = Callable[[str | None, str | None, str], Sequence[str]]
+"""From database, schema and table to an asset key; names are in the case in which the database keeps them.
+
+An empty key leaves the table out.
+"""
+
+logger = logging.getLogger(__name__)
+
+
+def full_name(database: str | None, schema: str | None, table: str) -> Sequence[str]:
+    """The known parts of the name as the parts of the key."""
+    return [part for part in (database, schema, table) if part]
+
+
+def build_external_tables(workspace: Workspace, key: KeyOf = full_name) -> list[dg.AssetSpec]:
+    """The tables that Mode's queries read, as specs of assets that something else makes.
+
+    A spec whose key an asset of the same code location has must not be given to its Definitions; for
+    `with_external_tables` it is right.
+
+    Args:
+        workspace: Whose queries.
+        key: Which asset a table is, to meet those of dbt or ingestion: for example
+            `lambda database, schema, table: [schema.lower(), table.lower()]`. Tables with the same key become one.
+    """
+    found: dict[dg.AssetKey, dg.AssetSpec] = {}
+    for warehouse, database, schema, table, queries, reports in _read_tables(workspace):
+        parts = key(database, schema, table)
+        if parts and (asset := dg.AssetKey(list(parts))) not in found:
+            found[asset] = dg.AssetSpec(
+                asset,
+                description=f"Read by {queries:,} queries of {reports:,} reports in Mode, from {warehouse}.",
+                kinds={warehouse.partition("://")[0]},
+                metadata={"dagster/table_name": ".".join(full_name(database, schema, table))},
+            )
+    return list(found.values())
+
+
+def with_external_tables(
+    assets: dg.AssetsDefinition, workspace: Workspace, tables: Sequence[dg.AssetSpec]
+) -> dg.AssetsDefinition:
+    """The loaded tables' definition with `mode/queries` downstream of the warehouse's tables.
+
+    Args:
+        assets: What `mode_dagster.assets.build_assets` gives.
+        workspace: Whose assets.
+        tables: What `build_external_tables` gives.
+    """
+    queries = workspace.table_key("queries")
+    keys = [table.key for table in tables]
+    return assets.map_asset_specs(
+        lambda spec: spec.merge_attributes(deps=keys) if spec.key == queries and keys else spec
+    )
+
+
+def _read_tables(workspace: Workspace) -> Iterator[tuple[str, str | None, str | None, str, int, int]]:
+    path = database_path()
+    if not Path(path).is_file():
+        logger.info("No external tables of %s: there is no file %s yet.", workspace.marts, path)
+        return
+    try:
+        with duckdb.connect(path, read_only=True) as connection:
+            yield from connection.execute(f"""
+                SELECT warehouse, database_name, schema_name, table_name, count(DISTINCT query_token),
+                  count(DISTINCT report_token)
+                FROM {workspace.marts}.{TABLES}
+                WHERE kind = 'read' AND NOT is_guessed
+                GROUP BY ALL
+                ORDER BY ALL
+            """).fetchall()  # noqa: S608 - names of this project
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        logger.warning("No external tables of %s this time: %s", workspace.marts, reason)
