@@ -9,17 +9,9 @@ from typing import Any
 
 import duckdb
 
-from mode_dagster.extract.endpoints import ENDPOINTS, DataType, Endpoint
+from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
 from mode_dagster.extract.pipeline import DATASET
-
-SQL_TYPES: Mapping[DataType, str] = {
-    "text": "VARCHAR",
-    "bigint": "BIGINT",
-    "double": "DOUBLE",
-    "bool": "BOOLEAN",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "json": "JSON",
-}
+from mode_dagster.models.statement import SQL_TYPES
 
 
 def known_rows(

@@ -90,7 +90,7 @@ used_by_runs AS (
     data_source_token,
     COUNT(*) FILTER (WHERE is_recent) AS query_runs_30d,
     COUNT(*) FILTER (WHERE is_recent AND state = 'failed') AS failed_query_runs_30d,
-    SUM(EXTRACT(EPOCH FROM completed_at - created_at) / 60) FILTER (WHERE is_recent) AS query_minutes_30d,
+    SUM(EPOCH(completed_at) - EPOCH(created_at)) FILTER (WHERE is_recent) / 60 AS query_minutes_30d,
     MAX(created_at) AS last_used_at
   FROM query_runs
   GROUP BY data_source_token

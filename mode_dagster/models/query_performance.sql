@@ -38,7 +38,7 @@ WITH executions AS (
     created_at >= current_timestamp - INTERVAL 30 DAY AS is_recent,
     state IN ('succeeded', 'completed') AS has_succeeded,
     state = 'failed' AS has_failed,
-    DATE_DIFF('millisecond', created_at, completed_at) / 1000.0 AS seconds,
+    ROUND(EPOCH(completed_at) - EPOCH(created_at), 3) AS seconds,
     COALESCE(error_code, 'unknown') AS error_code,
     data_source_token,
     data_source_id
