@@ -1,0 +1,112 @@
+"""The workspace report: one HTML page on the state of a Mode workspace, beside the DuckDB file.
+
+Here: the page as an asset; writing the file.
+Not here: what it tells (`facts`), drawing (`charts`), the page itself (`page`, page.html).
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mode_dagster.extract.pipeline import database_path
+from mode_dagster.models import MODELS, RETRY, WHEN_UPSTREAM_CHANGED, ModelError
+from mode_dagster.resources import WarehouseResource
+from mode_dagster.workspace import Workspace
+from mode_dagster.workspace_report.facts import READS, Facts, read_facts
+
+REPORT = "workspace_report"
+
+
+def build_workspace_report(
+    workspace: Workspace, automation: dg.AutomationCondition[Any] | None = WHEN_UPSTREAM_CHANGED
+) -> dg.AssetsDefinition:
+    """The asset that writes the page anew.
+
+    Args:
+        workspace: Whose page.
+        automation: When Dagster materializes it by itself; None means only when asked.
+    """
+
+    @dg.asset(
+        key=workspace.model_key(REPORT),
+        # it reads two words of loaded tables too (name of the workspace, time of the sync), which move with the models
+        deps=[workspace.model_key(name) for name in READS if name in MODELS],
+        group_name=workspace.group(),
+        description=DESCRIPTION,
+        kinds={"html", "duckdb"},
+        retry_policy=RETRY,
+        automation_condition=automation,
+    )
+    def write(mode_duckdb: WarehouseResource) -> dg.MaterializeResult[Any]:
+        try:
+            with mode_duckdb.get_connection() as connection:
+                facts = read_facts(connection, workspace)
+        except ModelError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        path = report_path(workspace, mode_duckdb.database)
+        return dg.MaterializeResult(metadata=_write(facts, workspace, path))
+
+    return write
+
+
+DESCRIPTION = """\
+One HTML page on the state of the Mode workspace: runs and failures over time, reports that fail now, late schedules,
+slow reports and queries, the hours in which schedules run, reports that nobody uses and what they cost, and the most
+used tables.
+
+The file is beside the DuckDB file. It needs no network and no server: open it, send it, or put it on any web space.
+It names reports, their owners and errors: whoever gets it can read those."""
+
+
+def report_path(workspace: Workspace, database: str = "") -> Path:
+    """Where a workspace's page is: beside the DuckDB file.
+
+    Args:
+        workspace: Whose page.
+        database: The DuckDB file; empty means the one that is loaded into.
+    """
+    return Path(database or database_path()).absolute().parent / f"{workspace.named('mode_workspace_report')}.html"
+
+
+def _write(facts: Facts, workspace: Workspace, path: Path) -> dict[str, Any]:
+    """Draws the page and puts it in its place; gives what the asset's page in Dagster shows."""
+    # altair takes a second to load, which only a run should wait for
+    from mode_dagster.workspace_report.charts import draw
+    from mode_dagster.workspace_report.page import render_page
+
+    charts = draw(facts)
+    page = render_page(facts, charts, workspace.marts, datetime.now(UTC))
+    _replace(path, page)
+    return {
+        "page": dg.MetadataValue.path(str(path)),
+        **{f"{name}_chart": dg.MetadataValue.md(chart.image()) for name, chart in charts.items()},
+        **_numbers(facts),
+        "page_bytes": len(page.encode()),
+    }
+
+
+def _numbers(facts: Facts) -> dict[str, Any]:
+    return {
+        **({"synced_at": dg.MetadataValue.timestamp(facts.synced_at)} if facts.synced_at else {}),
+        "active_reports": facts.active_reports,
+        "runs_7d": int(facts.week["runs"]),
+        "failed_runs_7d": int(facts.week["failed_runs"]),
+        "run_minutes_7d": round(facts.week["run_minutes"], 1),
+        "failing_reports": len(facts.failing),
+        "late_schedules": len(facts.late),
+        "stale_reports": len(facts.stale),
+        "stale_run_minutes_30d": round(facts.stale_minutes, 1),
+    }
+
+
+def _replace(path: Path, page: str) -> None:
+    """Whoever opens the file meanwhile sees the old page or the new one, never a part."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
