@@ -1,0 +1,334 @@
+"""The tables of what queries read, as assets: true on the sandbox, only what changed is parsed, all or nothing."""
+
+import logging
+import subprocess
+import sys
+import warnings
+from datetime import timedelta
+
+import dagster as dg
+import duckdb
+import pytest
+
+from mode_dagster.assets import build_assets
+from mode_dagster.external_tables import build_external_tables, with_external_tables
+from mode_dagster.lineage import References, Status
+from mode_dagster.reference_tables import Answer, answer_all, known_answers, loaded_queries, write_tables
+from mode_dagster.references import build_references, build_references_checks
+from mode_dagster.resources import ModeDltResource, WarehouseResource
+from mode_dagster.workspace import Workspace
+from mode_dagster_tests.conftest import NOON
+from mode_dagster_tests.known_rows import known_rows
+
+ONLY = Workspace()
+RESOURCES = {"mode_dlt": ModeDltResource(), "mode_duckdb": WarehouseResource()}
+READ = ("spaces", "reports", "queries", "data_sources", "definitions")
+TRUTH = {
+    "Revenue by day": {"PROD.ANALYTICS.ORDERS", "PROD.ANALYTICS.CUSTOMERS"},
+    "Churned accounts": {"prod.app.sessions", "prod.app.accounts", "prod.billing.subscriptions"},
+    "Net revenue by segment": {"PROD.ANALYTICS.ORDERS", "PROD.ANALYTICS.REFUNDS", "PROD.ANALYTICS.CUSTOMERS"},
+    "Funnel": {"sandbox-inc.events.funnel_steps", "prod.events.users"},
+    "Orders in a country": {"PROD.ANALYTICS.ORDERS", "PROD.ANALYTICS.CUSTOMERS"},
+    "Ticket backlog": {"prod.support.tickets", "prod.support.agents"},
+    "Feature adoption": {"product.usage.feature_events", "product.core.accounts"},
+    "Staged shipping costs": {"prod.logistics.shipments", "prod.legacy.orders"},
+    "Campaign spend": {"prod.marketing.campaigns", "prod.marketing.ad_spend"},
+    "Margin (broken)": {"PROD.ANALYTICS.ORDERS"},
+}
+"""What the sandbox's queries and definitions name (`mode_dagster/sandbox/vocabulary.py`), read by a person."""
+
+
+@pytest.fixture
+def materialize(tmp_path):
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+
+        def run(workspace: Workspace = ONLY, **options) -> dg.ExecuteInProcessResult:
+            assets = [build_references(workspace), *build_references_checks(workspace)]
+            options = {"raise_on_error": False, **options}
+            return dg.materialize(assets, resources=RESOURCES, instance=instance, **options)
+
+        yield run
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    """The file, with empty tables of the catalogue and a way to put rows in."""
+    path = str(tmp_path / "mode_analytics.duckdb")
+
+    def put(**rows) -> None:
+        with duckdb.connect(path) as connection:
+            known_rows(connection, **rows)
+
+    put()
+    return put
+
+
+def metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict]:
+    return {
+        event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
+        for event in result.get_asset_materialization_events()
+    }
+
+
+def a_query(token: str, text: str | None, **more) -> dict:
+    return {"token": token, "report_token": "r1", "raw_query": text, "data_source_token": "s1", **more}
+
+
+POSTGRES = {"token": "s1", "id": "1", "adapter": "jdbc:postgresql", "database": "db", "host": "h", "port": "5432"}
+
+
+def test_the_sandbox_reads_what_its_queries_name_and_a_second_run_parses_nothing(
+    sandbox, load_from, materialize, query
+):
+    load_from(sandbox, *READ)
+    first = metadata(materialize())
+    rows = query("""
+        SELECT queries.name, list(DISTINCT qualified_name)
+        FROM mode_analytics_data.queries AS queries
+        LEFT JOIN mode_marts.report_table_references AS found ON found.query_token = queries.token GROUP BY ALL
+    """)
+    assert {name: set(tables) for name, tables in rows} == {name: TRUTH[name] for name, _ in rows}
+    assert len(rows) > 5
+    numbers = first["report_table_references"]
+    assert numbers["parsed_queries"] + numbers["failed_queries"] == first["query_parses"]["dagster/row_count"]
+    assert numbers["dagster/table_name"] == "mode_marts.report_table_references"
+    assert numbers["sample"].startswith("| query&#95;token |")
+    before = query("SELECT * FROM mode_marts.report_table_references ORDER BY ALL")
+    assert numbers["dagster/row_count"] == len(before)
+    second = metadata(materialize())["query_parses"]
+    assert (numbers["texts_unchanged"], second["texts_parsed"]) == (0, 0)
+    assert second["texts_unchanged"] == numbers["texts_parsed"] > 0
+    assert query("SELECT * FROM mode_marts.report_table_references ORDER BY ALL") == before
+
+
+def test_an_edited_definition_parses_only_its_users_again(warehouse, materialize, query):
+    warehouse(
+        data_sources=[POSTGRES],
+        definitions=[
+            {"token": "d1", "name": "inner", "source": "select a from before"},
+            {"token": "d2", "name": "outer", "source": "select a from {{ @inner as i }}"},
+        ],
+        queries=[a_query("q1", "select a from {{ @outer as o }}"), a_query("q2", "select a from t")],
+    )
+    assert metadata(materialize())["query_parses"]["texts_parsed"] == 2
+    query("UPDATE mode_analytics_data.definitions SET source = 'select a from after' WHERE token = 'd1'")
+    assert metadata(materialize())["query_parses"]["texts_parsed"] == 1
+    rows = query(
+        "SELECT query_token, qualified_name, via_definition, is_direct FROM mode_marts.report_table_references"
+    )
+    assert sorted(rows) == [("q1", "db.after", "inner", False), ("q2", "db.t", None, True)]
+
+
+@pytest.mark.parametrize(
+    ("change", "parsed"),
+    [
+        pytest.param("UPDATE mode_analytics_data.queries SET raw_query = 'select 2 from u'", True, id="text"),
+        pytest.param("UPDATE mode_analytics_data.data_sources SET database = 'other'", True, id="database"),
+        pytest.param("UPDATE mode_analytics_data.data_sources SET adapter = 'jdbc:mysql'", True, id="adapter"),
+        pytest.param(
+            "UPDATE mode_analytics_data.queries SET name = 'new', report_token = 'r2'", False, id="not_the_text"
+        ),
+        pytest.param("UPDATE mode_analytics_data.data_sources SET host = 'new'", False, id="host"),
+    ],
+)
+def test_only_what_the_answer_depends_on_makes_a_query_parsed_again(change, parsed):
+    with duckdb.connect() as connection:
+        known_rows(connection, data_sources=[POSTGRES], queries=[a_query("q1", "select 1 from t")])
+        (before,) = loaded_queries(connection, ONLY)
+        connection.execute(change)
+        (after,) = loaded_queries(connection, ONLY)
+    assert (before.text_hash != after.text_hash) == parsed
+    assert before != after
+
+
+def test_rows_of_deleted_queries_go(warehouse, materialize, query):
+    warehouse(data_sources=[POSTGRES], queries=[a_query("q1", "select 1 from t"), a_query("q2", "select 1 from u")])
+    materialize()
+    query("UPDATE mode_analytics_data.queries SET deleted_at = '2026-06-17 12:00:00+00' WHERE token = 'q2'")
+    materialize()
+    assert query("SELECT query_token FROM mode_marts.report_table_references") == [("q1",)]
+    assert query("SELECT query_token FROM mode_marts.query_parses") == [("q1",)]
+
+
+def test_a_data_source_is_found_by_number_or_token_or_not_at_all(warehouse, materialize, query):
+    warehouse(
+        data_sources=[POSTGRES, {"token": "s2", "id": "2", "adapter": "jdbc:snowflake", "database": "db", "name": "W"}],
+        queries=[
+            a_query("by_id", "select 1 from a.t", data_source_token=None, data_source_id="2"),
+            a_query("by_token", "select 1 from a.t", data_source_id="2"),
+            a_query("neither", "select 1 from a.t", data_source_token=None),
+            a_query("unlisted", "select 1 from a.t", data_source_token="s9"),
+        ],
+    )
+    materialize()
+    rows = query(
+        "SELECT query_token, data_source_token, warehouse, qualified_name FROM mode_marts.report_table_references"
+    )
+    assert sorted(rows) == [
+        ("by_id", "s2", "snowflake://W", "DB.A.T"),
+        ("by_token", "s1", "postgres://h:5432", "db.a.t"),
+        ("neither", None, "unknown://unknown", "a.t"),
+        ("unlisted", "s9", "unknown://unknown", "a.t"),
+    ]
+
+
+def test_queries_without_text_or_with_odd_names_break_nothing(warehouse, materialize, query):
+    odd = 'select "a\x00b" from "x.y"."T | <b>\n"'
+    warehouse(data_sources=[POSTGRES], queries=[a_query("q1", None), a_query("q2", ""), a_query("q3", odd)])
+    assert materialize().success
+    assert query("SELECT query_token, status FROM mode_marts.query_parses ORDER BY 1") == [
+        ("q1", "empty"),
+        ("q2", "empty"),
+        ("q3", "parsed"),
+    ]
+    assert query("SELECT qualified_name FROM mode_marts.report_table_references") == [('db."x.y".T | <b>\n',)]
+    assert query("SELECT column_name FROM mode_marts.report_column_references") == [("a\x00b",)]
+
+
+def test_empty_tables_make_empty_tables(warehouse, materialize, query):
+    result = materialize()
+    assert result.success
+    assert all(found["dagster/row_count"] == 0 for found in metadata(result).values())
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    described = query("SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'report_table_references'")
+    assert dict(described)["warehouse"].startswith("Which database server")
+
+
+def test_a_missing_table_is_named_with_the_asset_that_makes_it(materialize):
+    result = materialize()
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    description = failed.step_failure_data.user_failure_data.description
+    assert "Materialize first: mode/queries, mode/data_sources, mode/definitions." in description
+
+
+def test_one_of_the_tables_alone_can_be_asked_for(warehouse, materialize):
+    result = materialize(selection=[ONLY.model_key("report_column_references")])
+    assert set(metadata(result)) == {"report_column_references"}
+
+
+def test_a_named_workspace_has_its_own_tables(tmp_path, materialize, query):
+    acme = Workspace("acme")
+    with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+        known_rows(connection, schema=acme.dataset, queries=[a_query("q1", "select 1 from t")])
+    result = materialize(acme)
+    assert result.success
+    assert {event.asset_key.path[0] for event in result.get_asset_materialization_events()} == {"acme"}
+    assert query("SELECT qualified_name FROM mode_marts_acme.report_table_references") == [("t",)]
+
+
+def test_when_writing_fails_the_tables_are_as_before(warehouse, query, tmp_path):
+    warehouse(queries=[a_query("q1", "select 1 from t")])
+    with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+        queries = loaded_queries(connection, ONLY)
+        answers = answer_all(queries, {}, NOON)
+        write_tables(connection, ONLY, queries, answers)
+        connection.execute("DROP TABLE mode_marts.query_parses; CREATE VIEW mode_marts.query_parses AS SELECT 1 AS x")
+        with pytest.raises(duckdb.CatalogException):
+            write_tables(connection, ONLY, [], {})
+    assert query("SELECT query_token FROM mode_marts.report_table_references") == [("q1",)]
+
+
+def test_a_text_that_had_to_be_stopped_is_tried_again_a_day_later(warehouse, tmp_path):
+    warehouse(queries=[a_query("q1", "select 1 from t")])
+    with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+        queries = loaded_queries(connection, ONLY)
+        stopped = Answer(References(Status.FAILED, reason="takes longer", is_final=False), 10, NOON)
+        write_tables(connection, ONLY, queries, {queries[0].text_hash: stopped})
+        known = known_answers(connection, ONLY)
+    assert known == {queries[0].text_hash: stopped}
+    assert answer_all(queries, known, NOON + timedelta(hours=23)) == known
+    (again,) = answer_all(queries, known, NOON + timedelta(hours=25)).values()
+    assert again.references.status is Status.PARSED
+
+
+def test_the_check_warns_when_many_queries_fail(warehouse, materialize, query):
+    query("""
+        INSERT INTO mode_analytics_data.queries (token, raw_query)
+        SELECT 'q' || n, CASE WHEN n <= 25 THEN 'select sum(a from t' ELSE 'select 1 from t' END FROM range(1, 501) t(n)
+    """)
+    (check,) = materialize().get_asset_check_evaluations()
+    assert check.passed
+    warehouse(queries=[a_query("one_more", "select sum(a from t | x")])
+    (check,) = materialize().get_asset_check_evaluations()
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["failed_queries"].value == 26
+    assert check.metadata["failed"].value.count("\n") == 21
+    assert "Expecting &#41;" in check.metadata["failed"].value
+
+
+def asked_for(loaded, references, instance, cursor=None) -> tuple[set[str], object]:
+    definitions = dg.Definitions([loaded, references], resources=RESOURCES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # of dagster's own making
+        result = dg.evaluate_automation_conditions(definitions, instance=instance, cursor=cursor)
+    return {found.key.path[-1] for found in result.results if found.true_subset.size}, result.cursor
+
+
+def test_the_tables_follow_the_loaded_ones_once(warehouse, tmp_path):
+    @dg.multi_asset(specs=[dg.AssetSpec(ONLY.table_key(name)) for name in ("queries", "data_sources", "definitions")])
+    def loaded():
+        for name in ("queries", "data_sources", "definitions"):
+            yield dg.MaterializeResult(ONLY.table_key(name))
+
+    references = build_references(ONLY)
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        everything = {"resources": RESOURCES, "instance": instance}
+        none, cursor = asked_for(loaded, references, instance)
+        dg.materialize([loaded, references], **everything)
+        together, cursor = asked_for(loaded, references, instance, cursor)
+        dg.materialize([loaded], **everything)
+        alone, cursor = asked_for(loaded, references, instance, cursor)
+        again, cursor = asked_for(loaded, references, instance, cursor)
+    assert not none | together | again
+    assert alone == {"report_table_references", "report_column_references", "query_parses"}
+
+
+def test_the_warehouses_tables_are_upstream_of_queries_if_wanted(sandbox, reads, load_from, materialize, tmp_path):
+    load_from(sandbox, *READ)
+    materialize()
+    tables = build_external_tables(ONLY, key=lambda database, schema, table: ["dbt", table.lower()])
+    assert {table.key.path[0] for table in tables} == {"dbt"}
+    assets = with_external_tables(build_assets(ONLY), ONLY, tables)
+    graph = dg.Definitions([assets, *tables], resources=RESOURCES).resolve_asset_graph()
+    assert graph.get(ONLY.table_key("queries")).parent_keys == {
+        ONLY.table_key("reports"),
+        ONLY.table_key("data_sources"),
+        *(table.key for table in tables),
+    }
+    assert graph.get(ONLY.table_key("charts")).parent_keys == {ONLY.table_key("queries")}
+    reads(sandbox)
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        some = [ONLY.table_key("queries"), ONLY.table_key("spaces")]
+        result = dg.materialize([assets, *tables], selection=some, resources=RESOURCES, instance=instance)
+    assert sorted(event.asset_key for event in result.get_asset_materialization_events()) == sorted(some)
+
+
+def test_external_tables_say_who_reads_them(warehouse, materialize):
+    queries = [a_query("q1", "select 1 from a.t"), a_query("q2", "select 1 from a.t; insert into w select 1")]
+    warehouse(data_sources=[POSTGRES], queries=[*queries, a_query("bad", "select sum(a from guessed")])
+    materialize()
+    (table,) = build_external_tables(ONLY)
+    assert table.key == dg.AssetKey(["db", "a", "t"])
+    assert table.description == "Read by 2 queries of 1 reports in Mode, from postgres://h:5432."
+    assert build_external_tables(ONLY, key=lambda *name: []) == []
+
+
+def test_a_location_loads_without_external_tables_when_nothing_was_loaded(caplog, tmp_path):
+    caplog.set_level(logging.INFO, "mode_dagster.external_tables")
+    assert build_external_tables(ONLY) == []
+    assert "there is no file" in caplog.text
+    duckdb.connect(str(tmp_path / "mode_analytics.duckdb")).close()
+    assert build_external_tables(ONLY) == []
+    assert '"mode_marts.report_table_references" does not exist' in caplog.text
+    assets = build_assets(ONLY)
+    assert with_external_tables(assets, ONLY, []).specs_by_key == assets.specs_by_key
+
+
+def test_a_location_loads_without_external_tables_while_another_program_has_the_file(caplog, tmp_path):
+    hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(tmp_path / "mode_analytics.duckdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "open\n"
+        assert build_external_tables(ONLY) == []
+        holder.stdin.close()
+    assert "Could not set lock" in caplog.text
