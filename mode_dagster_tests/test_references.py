@@ -13,12 +13,14 @@ import pytest
 from mode_dagster.assets import build_assets
 from mode_dagster.external_tables import build_external_tables, with_external_tables
 from mode_dagster.lineage import References, Status
+from mode_dagster.models import MODELS, run_model
+from mode_dagster.models.build import key_check, violations
 from mode_dagster.reference_tables import Answer, answer_all, known_answers, loaded_queries, write_tables
 from mode_dagster.references import build_references, build_references_checks
 from mode_dagster.resources import ModeDltResource, WarehouseResource
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.conftest import NOON
-from mode_dagster_tests.known_rows import known_rows
+from mode_dagster_tests.known_rows import found, known_rows
 
 ONLY = Workspace()
 RESOURCES = {"mode_dlt": ModeDltResource(), "mode_duckdb": WarehouseResource()}
@@ -188,7 +190,7 @@ def test_queries_without_text_or_with_odd_names_break_nothing(warehouse, materia
 def test_empty_tables_make_empty_tables(warehouse, materialize, query):
     result = materialize()
     assert result.success
-    assert all(found["dagster/row_count"] == 0 for found in metadata(result).values())
+    assert all(numbers["dagster/row_count"] == 0 for numbers in metadata(result).values())
     assert all(check.passed for check in result.get_asset_check_evaluations())
     described = query("SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'report_table_references'")
     assert dict(described)["warehouse"].startswith("Which database server")
@@ -261,7 +263,7 @@ def asked_for(loaded, references, instance, cursor=None) -> tuple[set[str], obje
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # of dagster's own making
         result = dg.evaluate_automation_conditions(definitions, instance=instance, cursor=cursor)
-    return {found.key.path[-1] for found in result.results if found.true_subset.size}, result.cursor
+    return {each.key.path[-1] for each in result.results if each.true_subset.size}, result.cursor
 
 
 def test_the_tables_follow_the_loaded_ones_once(warehouse, tmp_path):
@@ -332,3 +334,111 @@ def test_a_location_loads_without_external_tables_while_another_program_has_the_
         assert build_external_tables(ONLY) == []
         holder.stdin.close()
     assert "Could not set lock" in caplog.text
+
+
+@pytest.fixture
+def usage():
+    """Puts rows in, gives the rows of `table_usage` by name; its checks hold."""
+
+    def run(**rows) -> dict[str, dict]:
+        model = MODELS["table_usage"]
+        with duckdb.connect() as connection:
+            known_rows(connection, data_sources=[POSTGRES], **rows)
+            queries = loaded_queries(connection, ONLY)
+            write_tables(connection, ONLY, queries, answer_all(queries, {}, NOON))
+            run_model(connection, MODELS["run_facts"], ONLY, NOON)
+            run_model(connection, model, ONLY, NOON)
+            for check in (key_check(model), *model.checks):
+                assert violations(connection, model, check, ONLY, NOON).rows == [], check
+            return {row["qualified_name"]: row for row in found(connection, "SELECT * FROM mode_marts.table_usage")}
+
+    return run
+
+
+def a_run(token: str, report: str, days: int, **more) -> dict:
+    began = NOON - timedelta(days=days)
+    return {"token": token, "report_token": report, "state": "succeeded", "created_at": began, **more}
+
+
+def test_table_usage_tells_who_is_hit(usage):
+    tables = usage(
+        reports=[
+            {"token": "r1", "name": "Sales", "creator_username": "ada", "edited_at": NOON},
+            {"token": "r2", "name": "Churn", "creator_email": "ben@example.com", "last_viewed_at": NOON},
+            {"token": "r3", "name": "Old", "creator_username": "eve", "archived": True},
+            {"token": "r4", "name": "Gone", "deleted_at": NOON},
+        ],
+        queries=[
+            a_query("q1", "select 1 from a.t {% if x %} join a.u on true {% endif %}"),
+            a_query("q2", "insert into a.t select 1 from {{ @d as d }}"),
+            a_query("q3", "select 1 from a.t", report_token="r2"),
+            a_query("q4", "select 1 from a.t; select 1 from a.v", report_token="r3"),
+            a_query("q5", "select 1 from a.t, a.w", report_token="r4"),
+        ],
+        definitions=[{"token": "d1", "name": "d", "source": "select 1 from a.t"}],
+        report_schedules=[
+            {"token": "s1", "report_token": "r1", "subscriber_count": 3},
+            {"token": "s2", "report_token": "r1", "subscriber_count": 2},
+            {"token": "s3", "report_token": "r1", "subscriber_count": 9, "deleted_at": NOON},
+        ],
+        report_subscriptions=[{"token": "p1", "report_token": "r2", "email_subscriber_count": 4}],
+        runs=[
+            a_run("n1", "r1", 1, report_schedule_token="s1"),
+            a_run("n2", "r1", 2, executed_by_username="ada"),
+            a_run("n3", "r2", 40),
+            a_run("n4", "r3", 1),
+        ],
+    )
+    assert set(tables) == {"db.a.t", "db.a.u", "db.a.v"}
+    table = tables["db.a.t"]
+    assert (table["warehouse"], table["database_name"], table["schema_name"], table["table_name"]) == (
+        "postgres://h:5432", "db", "a", "t",
+    )  # fmt: skip
+    assert (table["reports"], table["report_names"], table["archived_reports"]) == (2, "Churn, Sales", 1)
+    assert (table["queries"], table["conditional_queries"], table["written_by_queries"]) == (3, 0, 1)
+    assert (table["owners"], table["owner_usernames"], table["definitions"]) == (2, "ada, ben@example.com", "d")
+    assert (table["schedules"], table["subscribers"]) == (2, 9)
+    assert (table["runs_30d"], table["manual_runs_30d"]) == (2, 1)
+    assert (table["last_run_at"], table["last_viewed_at"], table["last_edited_at"]) == (
+        NOON - timedelta(days=1), NOON, NOON,
+    )  # fmt: skip
+    assert (tables["db.a.u"]["queries"], tables["db.a.u"]["conditional_queries"]) == (1, 1)
+    archived = tables["db.a.v"]
+    assert (archived["reports"], archived["archived_reports"], archived["queries"], archived["owners"]) == (0, 1, 0, 0)
+    assert (archived["subscribers"], archived["runs_30d"], archived["last_run_at"]) == (None, 0, None)
+
+
+def test_table_usage_of_nothing_is_empty(usage):
+    assert usage() == {}
+
+
+def test_the_same_name_on_two_servers_is_two_tables(usage):
+    other = {**POSTGRES, "token": "s2", "id": "2", "host": "elsewhere"}
+    with_other = [a_query("q1", "select 1 from t"), a_query("q2", "select 1 from t", data_source_token="s2")]
+    with duckdb.connect() as connection:
+        known_rows(connection, data_sources=[POSTGRES, other], reports=[{"token": "r1"}], queries=with_other)
+        queries = loaded_queries(connection, ONLY)
+        write_tables(connection, ONLY, queries, answer_all(queries, {}, NOON))
+        for name in ("run_facts", "table_usage"):
+            run_model(connection, MODELS[name], ONLY, NOON)
+        rows = found(connection, "SELECT warehouse, reports FROM mode_marts.table_usage ORDER BY warehouse")
+    assert rows == [
+        {"warehouse": "postgres://elsewhere:5432", "reports": 1},
+        {"warehouse": "postgres://h:5432", "reports": 1},
+    ]
+
+
+def test_each_check_of_table_usage_fails_on_rows_that_break_it():
+    model = MODELS["table_usage"]
+    breaks = {"manual_runs_are_runs": "manual_runs_30d = 2", "somebody_is_hit": "reports = 0"}
+    assert set(breaks) == set(model.checks)
+    with duckdb.connect() as connection:
+        known_rows(connection, reports=[{"token": "r1"}], queries=[a_query("q1", "select 1 from t")])
+        queries = loaded_queries(connection, ONLY)
+        write_tables(connection, ONLY, queries, answer_all(queries, {}, NOON))
+        for check, broken in breaks.items():
+            for name in ("run_facts", "table_usage"):
+                run_model(connection, MODELS[name], ONLY, NOON)
+            connection.execute(f"UPDATE mode_marts.table_usage SET {broken}")
+            failing = {name for name in model.checks if violations(connection, model, name, ONLY, NOON).count}
+            assert failing == {check}
