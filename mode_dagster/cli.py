@@ -155,6 +155,26 @@ def loaded(name: str) -> None:
 
 
 @main.command()
+@named
+def answers(name: str) -> None:
+    """Answer three questions from the SQL models, and tell where the workspace report is."""
+    from mode_dagster.answers import NoAnswersError, three_answers
+    from mode_dagster.extract.pipeline import database_path
+    from mode_dagster.workspace_report import report_path
+
+    workspace = _workspace(name)
+    try:
+        found = three_answers(Path(database_path()), workspace)
+    except NoAnswersError as error:
+        raise click.ClickException(str(error)) from None
+    for answer in found:
+        click.echo(f"{answer.question}\n  {answer.answer}")
+    page = report_path(workspace)
+    missing = f"(not written yet: materialize {workspace.model_key('workspace_report').to_user_string()})"
+    click.echo(f"The whole report: {page if page.exists() else missing}")
+
+
+@main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def docs(folder: Path) -> None:
     """Write the generated pages of the documentation into FOLDER."""

@@ -1,0 +1,135 @@
+"""Three short answers from the SQL models, for a terminal.
+
+Here: `mode-dagster answers`.
+Not here: all the rest that the models tell (`workspace_report`, docs/models.md).
+"""
+
+# ruff: noqa: S608 - names are the workspace's own
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from mode_dagster.models import ModelError
+from mode_dagster.workspace import Workspace
+from mode_dagster.workspace_report.facts import Facts, Row, read_facts, rows
+
+HOW_TO_LOAD = "Load everything first: dagster job execute -m mode_dagster.definitions -j mode_sync"
+LONGEST = 400
+
+
+class NoAnswersError(Exception):
+    """Nothing is there to answer from; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question and what the models say."""
+
+    question: str
+    answer: str
+
+
+def three_answers(file: Path, workspace: Workspace) -> Sequence[Answer]:
+    """What fails most, what costs most for nobody, what is read most.
+
+    Args:
+        file: The DuckDB file.
+        workspace: Whose models.
+
+    Raises:
+        NoAnswersError: Nothing is loaded, a model is missing, or another program has the file open.
+    """
+    if not file.exists():
+        raise NoAnswersError(f"There is no file {file}. {HOW_TO_LOAD}")
+    try:
+        with duckdb.connect(str(file), read_only=True) as connection:
+            facts = read_facts(connection, workspace)
+            scheduled = _costliest_schedules(connection, workspace)
+    except duckdb.IOException as error:
+        raise NoAnswersError(f"Could not open {file}; close what has it open and try again: {error}") from error
+    except ModelError as error:
+        raise NoAnswersError(str(error)) from error
+    if not facts.active_reports:
+        raise NoAnswersError(f"No report is loaded. {HOW_TO_LOAD}")
+    return [
+        Answer("Which report fails most?", _failing(facts)),
+        Answer("What runs and nobody looks?", _unused(facts, scheduled)),
+        Answer("What is read most?", _table(facts.tables[0]) if facts.tables else _slowest(facts)),
+    ]
+
+
+def _failing(facts: Facts) -> str:
+    if not facts.failing:
+        return "None: the newest finished run of every report succeeded."
+    worst = max(facts.failing, key=lambda report: report["failing_streak"])
+    why = ": ".join(filter(None, [worst["last_error_code"], worst["last_error_message"]]))
+    return _line(
+        f"{worst['report_name']}: {_count(worst['failing_streak'], 'run')} failed since {_time(worst['failing_since'])}"
+        f"{f' ({why})' if why else ''}. In all {_count(len(facts.failing), 'report')} failing now."
+    )
+
+
+def _unused(facts: Facts, scheduled: Sequence[Row]) -> str:
+    if facts.stale:
+        first = facts.stale[0]
+        return _line(
+            f"{first['report_name']}: no person has used it for {first['unused_days']:,} days, and its runs took "
+            f"{first['run_minutes_30d']:,.0f} minutes in 30 days. In all {_count(len(facts.stale), 'such report')}, "
+            f"{facts.stale_minutes:,.0f} minutes."
+        )
+    used = "No report has gone unused for 90 days."
+    if not scheduled:
+        return used
+    costliest = scheduled[0]
+    return _line(
+        f"{used} The schedule that costs most is that of {costliest['report_name']}: "
+        f"{costliest['minutes']:,.0f} minutes in {_count(costliest['runs'], 'run')} of the last 30 days."
+    )
+
+
+def _table(table: Row) -> str:
+    return _line(
+        f"{table['qualified_name']}: {_count(table['reports'], 'report')} read it "
+        f"with {_count(table['queries'], 'query', 'queries')}."
+    )
+
+
+def _slowest(facts: Facts) -> str:
+    """Where no table is known."""
+    unknown = "No table is known that queries read."
+    if not facts.slow_queries:
+        return unknown
+    slowest = facts.slow_queries[0]
+    return _line(
+        f"{unknown} The slowest query is {slowest['query_name']} of {slowest['report_name']}: "
+        f"95 % of its runs stay below {slowest['p95_seconds_30d'] / 60:,.1f} minutes."
+    )
+
+
+def _costliest_schedules(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Sequence[Row]:
+    runs = f"{workspace.marts}.run_facts"
+    return rows(
+        connection,
+        f"SELECT report_name, COUNT(*) AS runs, SUM(duration_seconds) / 60 AS minutes FROM {runs} "
+        "WHERE trigger = 'scheduled' AND is_report_deleted = FALSE "
+        f"AND created_at >= (SELECT MAX(created_at) FROM {runs}) - INTERVAL '30 days' "
+        "GROUP BY report_token, report_name HAVING minutes > 0 ORDER BY minutes DESC, report_token LIMIT 1",
+    )
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _line(text: str) -> str:
+    """One line, whatever people wrote into Mode: a terminal obeys some characters, and an error may be long."""
+    line = "".join(character if character.isprintable() else " " for character in text)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
