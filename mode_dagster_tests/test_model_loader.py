@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from mode_dagster.models import MODELS, ModelError, build_model_checks, build_models, read_models, render, run_model
+from mode_dagster.models.build import violations
 from mode_dagster.models.header import read_model
 from mode_dagster.models.sample import markdown_table
 from mode_dagster.models.statement import column_lineage, reads
@@ -209,6 +210,18 @@ def test_a_missing_source_says_what_to_materialize(write):
     with duckdb.connect() as empty, pytest.raises(ModelError) as raised:
         run_model(empty, model, Workspace("acme"), NOON)
     assert "no table mode_analytics_data_acme.reports. Materialize first: acme/mode/reports." in str(raised.value)
+
+
+def test_a_named_workspace_has_schemas_of_its_own(write):
+    acme, model = Workspace("acme"), read_model(write(HEAD + SELECT))
+    with duckdb.connect() as connection:
+        known_rows(connection, "mode_analytics_data_acme", reports=[{"token": "r1"}])
+        run_model(connection, model, acme, NOON)
+        assert found(connection, "SELECT report_token FROM mode_marts_acme.names") == [{"report_token": "r1"}]
+        assert violations(connection, model, "has_a_name", acme, NOON).count == 1
+    (asset,) = build_models(acme, models={"names": model})
+    assert asset.key.to_user_string() == "acme/mode_marts/names"
+    assert [dep.asset_key.to_user_string() for dep in next(iter(asset.specs)).deps] == ["acme/mode/reports"]
 
 
 def test_kept_rows_stay_and_the_same_key_is_replaced(write, connection):

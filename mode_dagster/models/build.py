@@ -120,7 +120,7 @@ def table_name(model: Model, workspace: Workspace) -> str:
 
 
 def _need_sources(connection: duckdb.DuckDBPyConnection, model: Model, workspace: Workspace) -> None:
-    found = set(connection.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall())
+    found = set(connection.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall())
     needed = {
         **{(workspace.dataset, name): workspace.table_key(name) for name in reads(model).tables},
         **{(workspace.marts, name): workspace.model_key(name) for name in reads(model).models},
