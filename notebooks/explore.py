@@ -70,16 +70,22 @@ def _(pipeline):
     _days = answer(
         pipeline,
         """
-        SELECT day, 'succeeded' AS outcome, succeeded_runs AS runs FROM mode_marts.workspace_daily
-        UNION ALL
-        SELECT day, 'failed' AS outcome, failed_runs AS runs FROM mode_marts.workspace_daily
+        SELECT day, succeeded_runs, failed_runs, active_people
+        FROM mode_marts.workspace_daily
+        WHERE day > (SELECT MAX(day) FROM mode_marts.workspace_daily) - 90
         """,
     )
-    _people = answer(pipeline, "SELECT day, active_people, reports FROM mode_marts.workspace_daily")
     _outcomes = (
-        alt.Chart(_days).mark_bar().encode(x="day:T", y="runs:Q", color="outcome:N", tooltip=["day:T", "runs:Q"])
+        alt.Chart(_days, width=600)
+        .transform_fold(["succeeded_runs", "failed_runs"], as_=["outcome", "runs"])
+        .mark_bar()
+        .encode(x="day:T", y="runs:Q", color="outcome:N", tooltip=["day:T", "outcome:N", "runs:Q"])
     )
-    _active = alt.Chart(_people).mark_line().encode(x="day:T", y="active_people:Q", tooltip=["day:T", "reports:Q"])
+    _active = (
+        alt.Chart(_days, width=600, height=120)
+        .mark_line()
+        .encode(x="day:T", y="active_people:Q", tooltip=["day:T", "active_people:Q"])
+    )
     mo.vstack([mo.md("## Health, day by day"), mo.ui.altair_chart(_outcomes), mo.ui.altair_chart(_active)])
     return
 
@@ -107,7 +113,7 @@ def _(pipeline):
         """,
     )
     _chart = (
-        alt.Chart(_slow)
+        alt.Chart(_slow, width=600)
         .mark_bar()
         .encode(
             x="p95_duration_seconds:Q",
@@ -157,7 +163,7 @@ def _(pipeline):
         """,
     )
     _chart = (
-        alt.Chart(_tables)
+        alt.Chart(_tables, width=600)
         .mark_bar()
         .encode(x="reports:Q", y=alt.Y("qualified_name:N", sort="-x"), color="warehouse:N", tooltip=["reports:Q"])
     )
