@@ -4,8 +4,11 @@ Here: reading one HTTP answer.
 Not here: sending (`client`), where the rows are in a body (`rows`).
 """
 
+import json as lenient_json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,13 +34,62 @@ RETRY_EXCEPTIONS = (
 
 def is_not_json(response: requests.Response | None, _error: BaseException | None) -> bool:
     """Whether a good status comes with a body that is cut short or from a proxy, and is worth another try."""
-    if response is None or not response.ok:
+    if response is None or not _is_good(response):
         return False
     try:
-        json.loadb(response.content)
+        _parse(response.content)
     except ValueError:
         return True
     return False
+
+
+def _is_good(response: requests.Response) -> bool:
+    return 200 <= response.status_code < 300
+
+
+def _parse(content: bytes) -> Any:
+    """JSON as it was meant: what no strict reader takes (half a surrogate pair, bytes that are not UTF-8) is replaced.
+
+    Raises:
+        ValueError: It is no JSON, or nested deeper than anything could store.
+    """
+    try:
+        value = json.loadb(content)
+    except ValueError:
+        value = _parse_leniently(content)
+    try:
+        json.dumpb(value)
+    except TypeError:
+        raise ValueError("nested too deeply") from None
+    return value
+
+
+def _parse_leniently(content: bytes) -> Any:
+    try:
+        value = lenient_json.loads(content.decode(errors="replace"), parse_constant=lambda _: None)
+        return json.loadb(lenient_json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def seconds_to_wait(response: requests.Response) -> float:
+    """What `Retry-After` asks for, as a number of seconds or as a date; 0 where it asks for nothing sensible.
+
+    A date is compared with the answer's own, so that our clock does not matter.
+    """
+    retry_after = response.headers.get("Retry-After", "").strip()
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    then, now = _date(retry_after), _date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds()) if then else 0.0
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC)
 
 
 @contextmanager
@@ -47,12 +99,13 @@ def network_errors(intent: str, path: str) -> Iterator[None]:
         yield
     except requests.exceptions.SSLError as error:
         raise ModeUnavailable(
-            f"Could not {intent}: no trusted TLS connection for {path} ({_reason(error)}). Check base_url and proxies."
+            f"Could not {intent}: no trusted TLS connection for {path} ({_reason(error)}). Check base_url; where a "
+            "proxy with a certificate of its own is in between, name its CA file in REQUESTS_CA_BUNDLE."
         ) from None
     except requests.exceptions.RequestException as error:
         raise ModeUnavailable(
             f"Could not {intent}: no answer to GET {path} ({_reason(error)}). "
-            "Check base_url and the network; if both are right, run it again later."
+            "Check base_url, the network and HTTPS_PROXY; if they are right, run it again later."
         ) from None
 
 
@@ -70,17 +123,17 @@ def read_body(response: requests.Response, intent: str) -> dict[str, Any]:
     Raises:
         ModeError: By kind: what the status means, or ModeResponseError where there is no JSON object.
     """
-    if not response.ok:
+    if not _is_good(response):
         raise _http_error(response, intent)
     try:
-        body = json.loadb(response.content)
+        body = _parse(response.content)
     except ValueError:
         body = None
     if not isinstance(body, dict):
         kind = response.headers.get("Content-Type", "no content type")
         raise ModeResponseError(
             f"Could not {intent}: {_where(response)} answered HTTP {response.status_code} with {kind}, "
-            f"not a JSON object. Is base_url Mode's API, and nothing in between that answers for it?",
+            "not a JSON object. Is base_url Mode's API, and nothing in between that answers for it?",
             status=response.status_code,
         )
     return body
@@ -102,6 +155,16 @@ def _http_error(response: requests.Response, intent: str) -> ModeError:
         )
     if status in RETRY_STATUSES:
         return ModeUnavailable(f"{text} Retries did not help; run it again later.", status=status)
+    if 300 <= status < 400:
+        return ModeRequestError(
+            f"{text} It sends us to {_target(response)}, and credentials are not sent on: if Mode is there, "
+            "set base_url to it.",
+            status=status,
+        )
+    if status == 407:
+        return ModeRequestError(
+            f"{text} The proxy wants a login: put it into HTTPS_PROXY (http://user:password@host:port).", status=status
+        )
     if status == 403:
         return ModeRequestError(f"{text} This API token may not read it; an admin's may.", status=status)
     if status == 404:
@@ -113,10 +176,16 @@ def _where(response: requests.Response) -> str:
     return f"{response.request.method} {urlsplit(response.url).path}"
 
 
+def _target(response: requests.Response) -> str:
+    """Where a redirection leads, without its query, which may hold secrets."""
+    target = urlsplit(response.headers.get("Location", ""))
+    return f"{target.scheme}://{target.hostname}{target.path}"[:200] if target.hostname else (target.path or "nowhere")
+
+
 def _said(response: requests.Response) -> str:
     """Mode's own message, where the body is the documented {id, message}."""
     try:
-        body = json.loadb(response.content)
+        body = _parse(response.content)
     except ValueError:
         return ""
     message = body.get("message") if isinstance(body, dict) else None

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -27,7 +27,14 @@ from dlt.sources.helpers.rest_client.client import RESTClient
 from pyrate_limiter import InMemoryBucket, Limiter, Rate
 from requests.adapters import HTTPAdapter
 
-from mode_dagster.extract.answers import RETRY_EXCEPTIONS, RETRY_STATUSES, is_not_json, network_errors, read_body
+from mode_dagster.extract.answers import (
+    RETRY_EXCEPTIONS,
+    RETRY_STATUSES,
+    is_not_json,
+    network_errors,
+    read_body,
+    seconds_to_wait,
+)
 from mode_dagster.extract.endpoints import Pager, Route
 from mode_dagster.extract.errors import (
     ModeAuthError,
@@ -35,7 +42,7 @@ from mode_dagster.extract.errors import (
     ModeRequestError,
     ModeResponseError,
 )
-from mode_dagster.extract.rows import counters, next_page, next_token, read_rows
+from mode_dagster.extract.rows import counters, has_list, next_page, next_token, read_rows
 from mode_dagster.settings import Settings
 
 WORKERS = 20
@@ -48,18 +55,47 @@ LONGEST_PAUSE = 300
 """Seconds that a `Retry-After` may hold everything up."""
 PAGE = 30
 """Rows on a full page of Mode's REST API."""
+MOST_PAGES = 10_000
+"""Pages after which a list is held to be endless: 40 minutes at Mode's rate limit."""
 NO_SUCH_ROUTE = "request path not recognized"
 
 _asking_for: ContextVar[str] = ContextVar("asking_for", default="")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Walk:
-    """All rows of one list."""
+    """All rows of one list, and what tells whether they are all."""
 
-    rows: list[dict[str, Any]]
-    total_count: int | None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    total_count: int | None = None
     """How many rows Mode says there are; None where the list has no counters."""
+    pages: int = 0
+    """Pages read."""
+    pages_said: int | None = None
+    """How many pages Mode says there are; None where it does not say."""
+    is_list: bool = True
+    """Whether the first page had a list, be it empty."""
+    is_cut: bool = False
+    """Whether it was ended early because no more was wanted."""
+
+    def take(self, body: Mapping[str, Any], rows: list[dict[str, Any]], *, is_list: bool) -> None:
+        """Adds a page: its rows that were not there before, and what it says of the list."""
+        total, said = counters(dict(body))
+        self.rows += rows
+        self.pages += 1
+        self.total_count = total if total is not None else self.total_count
+        self.pages_said = said if said is not None else self.pages_said
+        self.is_list = self.is_list and is_list
+
+    def and_again(self, other: "Walk") -> "Walk":
+        """This walk with the rows that only another walk of the same list met."""
+        met = {identity(row) for row in self.rows}
+        return replace(other, rows=self.rows + [row for row in other.rows if identity(row) not in met])
+
+    @property
+    def is_short(self) -> bool:
+        """Whether Mode said that there are pages which it did not give."""
+        return not self.is_cut and self.pages_said is not None and self.pages < self.pages_said
 
 
 class _LimitedAdapter(HTTPAdapter):
@@ -93,9 +129,10 @@ class _LimitedAdapter(HTTPAdapter):
         with self._lock:
             self.answers += 1
             self.limit = response.headers.get("X-RateLimit-Limit", self.limit)
+            if response.status_code in (429, 503):
+                self._pause(seconds_to_wait(response))
             if response.status_code == 429:
                 self.refused += 1
-                self._pause(response.headers.get("Retry-After", ""))
                 self._allow(max(1, int(self.allowed * SLOWER)))
             elif self.allowed < self._most:
                 self._allow(self.allowed + 1)
@@ -104,10 +141,8 @@ class _LimitedAdapter(HTTPAdapter):
     def _rate(self) -> Rate:
         return Rate(self.allowed, int(self._seconds * 1000 * WINDOW_MARGIN))
 
-    def _pause(self, retry_after: str) -> None:
-        if retry_after.isdigit():
-            until = time.monotonic() + min(int(retry_after), LONGEST_PAUSE)
-            self._resume_at = max(self._resume_at, until)
+    def _pause(self, seconds: float) -> None:
+        self._resume_at = max(self._resume_at, time.monotonic() + min(seconds, LONGEST_PAUSE))
 
     def _allow(self, allowed: int) -> None:
         """Changes the rate, once a window at the most; what was sent already still counts."""
@@ -128,6 +163,8 @@ class ModeClient:
             status_codes=RETRY_STATUSES,
             exceptions=RETRY_EXCEPTIONS,
             retry_condition=is_not_json,
+            # the adapter waits, with all threads; dlt 1.31 raises ValueError where the header is absurd
+            respect_retry_after_header=False,
         )
         transport.configure()
         self._session = transport.session
@@ -210,7 +247,7 @@ class ModeClient:
         rest = self._discovery() if batch else self._rest
         accept = "application/json" if batch or path.endswith("/audit_logs") else "application/hal+json"
         with network_errors(intent, path):
-            response = rest.get(path, params=dict(params or {}), headers={"Accept": accept})
+            response = rest.get(path, params=dict(params or {}), headers={"Accept": accept}, allow_redirects=False)
         return read_body(response, intent)
 
     def walk(
@@ -238,25 +275,26 @@ class ModeClient:
         """
         path = self._fill(route.path, values)
         query = {**route.params, **(params or {})}
-        rows: list[dict[str, Any]] = []
-        seen: set[str] = set()
-        total: int | None = None
+        walk, seen, cursors = Walk(), set[str](), set[str]()
         for number, body in enumerate(self._pages(route, path, query, intent), start=1):
+            if number > MOST_PAGES:
+                raise _endless(intent, route)
             page = read_rows(body, route, intent)
-            fresh = {mark: row for row in page if (mark := _identity(row)) not in seen}
+            fresh = {mark: row for row in page if (mark := identity(row)) not in seen}
             seen |= fresh.keys()
-            rows += fresh.values()
-            count, pages = counters(body)
-            total = count if count is not None else total
+            walk.take(body, list(fresh.values()), is_list=number > 1 or has_list(body, route))
             followed = _follow(body, query, number) if route.pager in (Pager.NEXT, Pager.CURSOR) else {}
-            if not fresh or _is_end(route.pager, number, len(page), pages, bool(followed), "next_page" in body):
+            cursor = followed.get("next_token", "")
+            if _is_end(route.pager, walk, len(page), len(fresh), bool(followed), "next_page" in body):
                 break
-            if len(rows) == expected and route.pager is Pager.UNSEEN:
+            if cursor in cursors or (len(walk.rows) == expected and route.pager is Pager.UNSEEN):
                 break
             if is_enough is not None and is_enough(page):
+                walk.is_cut = True
                 break
+            cursors |= {cursor} - {""}
             query.update(followed or {"page": str(number + 1)})
-        return Walk(rows, total)
+        return walk
 
     def _pages(self, route: Route, path: str, query: dict[str, str], intent: str) -> Iterator[dict[str, Any]]:
         yield self.get(path, intent, query, batch=route.batch)
@@ -303,7 +341,8 @@ class ModeClient:
             }
         }
         with network_errors(intent, path):
-            response = self._rest.post(base + path, json=wanted, headers={"Accept": "application/json"})
+            headers = {"Accept": "application/json"}
+            response = self._rest.post(base + path, json=wanted, headers=headers, allow_redirects=False)
         try:
             body = read_body(response, intent)
         except (ModeAuthError, ModeRequestError) as error:
@@ -329,30 +368,37 @@ def asking_for(endpoint: str) -> Iterator[None]:
         _asking_for.reset(token)
 
 
-def _is_end(pager: Pager, number: int, size: int, pages: int | None, followed: bool, says_next: bool) -> bool:
-    """Whether page `number`, which brought something new, was the last one of a list.
+def _endless(intent: str, route: Route) -> ModeResponseError:
+    advice = "set history_days, so that less is asked for" if route.pager is Pager.CURSOR else "look at it in Mode"
+    return ModeResponseError(
+        f"Could not {intent}: the list did not end after {MOST_PAGES:,} pages, and nothing of it was taken; {advice}."
+    )
+
+
+def _is_end(pager: Pager, walk: Walk, size: int, fresh: int, followed: bool, says_next: bool) -> bool:
+    """Whether the page just taken was the last one of a list.
 
     Args:
         pager: How the list is paged.
-        number: 1 for the first page.
+        walk: What was taken so far.
         size: How many rows the page has.
-        pages: How many pages the list says it has, None where it does not.
+        fresh: How many of them were not there before.
         followed: Whether the page names a next one.
         says_next: Whether it has a field for that, empty or not.
     """
-    if pager in (Pager.SINGLE, Pager.OBJECT):
+    if pager is Pager.CURSOR:
+        return not followed
+    if not fresh or pager in (Pager.SINGLE, Pager.OBJECT):
         return True
     if pager is Pager.WHOLE:
         return size < PAGE
-    if pager is Pager.CURSOR:
-        return not followed
-    if pages is not None and pager in (Pager.COUNTED, Pager.NEXT):
-        return number >= pages
+    if walk.pages_said is not None and pager in (Pager.COUNTED, Pager.NEXT):
+        return walk.pages >= walk.pages_said
     # a first page without that field may come from a server that has none: ask once more and see
-    return pager is Pager.NEXT and not followed and (says_next or number > 1)
+    return pager is Pager.NEXT and not followed and (says_next or walk.pages > 1)
 
 
-def _identity(row: dict[str, Any]) -> str:
+def identity(row: dict[str, Any]) -> str:
     """What tells a row that was there before: its token, or all of it where it has none."""
     token = row.get("token") or row.get("member_token") or row.get("id")
     return str(token) if token is not None else json.dumps(row, sort_keys=True)
@@ -370,5 +416,8 @@ def _follow(body: dict[str, Any], query: Mapping[str, str], number: int) -> dict
         return {}
     if link.isdigit():
         return {"page": link}
-    following = dict(parse_qsl(urlsplit(link).query))
+    try:
+        following = dict(parse_qsl(urlsplit(link).query))
+    except ValueError:
+        following = {}
     return following if following and following.items() - query.items() else {"page": str(number + 1)}

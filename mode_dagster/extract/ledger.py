@@ -87,20 +87,19 @@ def version_of(endpoint: Endpoint, values: Values) -> Version:
 
 def canonical(value: Any) -> Any:
     """A time in one form, whether it comes from Mode or from the destination; a counter as a number."""
-    if isinstance(value, str) and value.isdigit():
-        return int(value)
+    if isinstance(value, str) and (count := whole(value)) is not None:
+        return count
     at = moment(value)
     return value if at is None else at.isoformat(timespec="milliseconds")
 
 
 def moment(value: Any) -> datetime | None:
-    """A time as Mode or the destination says it, in UTC; None if it is none."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC) if isinstance(value, datetime) else None
+    """A time as Mode or the destination says it, in UTC; None if it is none, or not of the years 1 to 9999."""
+    try:
+        value = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC) if isinstance(value, datetime) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def has_moved(old: Version, new: Version) -> bool:
@@ -127,7 +126,8 @@ def is_due(endpoint: Endpoint, entry: Entry | None, version: Version, reread: ti
     if entry is None:
         return True
     if not endpoint.version or (entry.outcome == REFUSED and not has_moved(entry.version, version)):
-        return now - entry.read_at >= reread
+        # a time of reading that lies ahead comes from a clock that was wrong
+        return not timedelta(0) <= now - entry.read_at < reread
     return has_moved(entry.version, version)
 
 

@@ -30,7 +30,13 @@ DROPPED = frozenset(
     }
 )
 """Write templates, whole HTML pages, values that differ on every call, and secrets: never stored."""
+LARGEST = 2**63 - 1
+"""What a column of whole numbers can hold."""
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""The years 1 to 9999, as seconds since 1970."""
 ENVELOPE = frozenset({"_links", "_embedded", "_forms", "pagination", "next_page", "next_token"})
+_NAMES = frozenset({"token", "member_token", "id", "name", "username"})
+"""What tells a thing of Mode's from any other JSON object: it has one of these."""
 _EMPTY_IS_NULL = frozenset({"bigint", "double", "bool", "timestamp"})
 
 
@@ -44,8 +50,12 @@ def read_rows(body: Row, route: Route, intent: str) -> list[Row]:
         ModeResponseError: The answer has none of the keys that Mode's answers have, or no list under them.
     """
     if not route.selectors:
+        if not _NAMES & body.keys():
+            raise ModeResponseError(f"Could not {intent}: the answer has none of {', '.join(sorted(_NAMES))}.")
         return [body]
     embedded = body.get("_embedded")
+    if embedded is not None and not isinstance(embedded, dict):
+        raise ModeResponseError(f"Could not {intent}: _embedded is not an object.")
     for place in (embedded, body):
         for selector in route.selectors:
             if isinstance(place, dict) and place.get(selector) is not None:
@@ -62,8 +72,14 @@ def read_rows(body: Row, route: Route, intent: str) -> list[Row]:
     return []
 
 
+def has_list(body: Row, route: Route) -> bool:
+    """Whether an answer has a list, be it empty, where its rows should be."""
+    places = [place for place in (body.get("_embedded"), body) if isinstance(place, dict)]
+    return not route.selectors or any(place.get(name) is not None for place in places for name in route.selectors)
+
+
 def _objects(value: Any, selector: str, intent: str) -> list[Row]:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and _NAMES & value.keys():
         value = [value]
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise ModeResponseError(f"Could not {intent}: {selector} is not a list of objects.")
@@ -82,11 +98,12 @@ def counters(body: Row) -> tuple[int | None, int | None]:
 
 
 def whole(value: Any) -> int | None:
-    """A counter as a number: Mode sends numbers, its documentation says text. None if it is neither."""
+    """A counter as a number: Mode sends numbers, its documentation says text. None if it is neither, or absurd."""
     try:
-        return int(str(value))
+        number = int(str(value))
     except ValueError:
         return None
+    return number if abs(number) <= LARGEST else None
 
 
 def next_page(body: Row) -> str | None:
@@ -119,6 +136,7 @@ class RowReader:
         self._consumed = (plain - kept) | DROPPED
         self._documented = frozenset(column.name for column in endpoint.all_columns)
         self._nullable = {c.name for c in endpoint.columns if c.data_type in _EMPTY_IS_NULL}
+        self._times = frozenset(c.name for c in endpoint.columns if c.data_type == "timestamp")
         rest = endpoint.rest or endpoint.discovery
         self._parents = rest.placeholders if rest else ()
         self._owner = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/?]+)", re.escape(rest.path))) if rest else None
@@ -133,18 +151,28 @@ class RowReader:
         row = {
             name: value
             for name, value in raw.items()
-            if name not in self._consumed and (value is not None or name in self._documented)
+            if name not in self._consumed
+            and not name.startswith("_dlt_")
+            and (value is not None or name in self._documented)
         }
         for name, paths in self._lifted:
             row[name] = next((value for path in paths if (value := _look_up(raw, path, name)) is not None), None)
-        for name, value in row.items():
-            if (name == "id" or name.endswith("_id")) and isinstance(value, int):
-                row[name] = str(value)
-            elif value == "" and name in self._nullable:
-                row[name] = None
         self._name_parents(row, raw, values)
         self._identify(row, raw)
+        self._make_storable(row)
         return row
+
+    def _make_storable(self, row: Row) -> None:
+        """What no column can hold goes as text into a column beside it, called as dlt calls those."""
+        beside = {}
+        for name, value in row.items():
+            if value == "" and name in self._nullable:
+                row[name] = None
+            elif value is not None and (name in self._endpoint.key or _is_identifier(name)):
+                row[name] = _text(value)
+            elif _is_out_of_range(value, is_time=name in self._times):
+                row[name], beside[f"{name}__v_text"] = None, str(value)
+        row.update(beside)
 
     def _name_parents(self, row: Row, raw: Row, values: Mapping[str, str]) -> None:
         """Flat lists name the parents in fields or only in links; a child list not at all."""
@@ -163,9 +191,27 @@ class RowReader:
     def _identify(self, row: Row, raw: Row) -> None:
         """No row is lost for want of a key: its own link names it, or else its content does."""
         for name in self._endpoint.key:
-            if row.get(name) is None:
+            if row.get(name) in (None, ""):
                 content = json.dumps({k: v for k, v in raw.items() if k not in DROPPED}, sort_keys=True)
                 row[name] = _last_part(_href(raw, "self")) or hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def _is_identifier(name: str) -> bool:
+    return name in ("id", "token") or name.endswith(("_id", "_token"))
+
+
+def _text(value: Any) -> str:
+    """What names something, as text: Mode sends ids as number or text, depending on endpoint and year."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _is_out_of_range(value: Any, *, is_time: bool) -> bool:
+    """Whether no column of the value's kind can hold it; truth values and text are never."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return not FIRST_SECOND <= value <= LAST_SECOND if is_time else isinstance(value, int) and abs(value) > LARGEST
 
 
 def _paths(column: Column) -> list[tuple[str, ...]]:

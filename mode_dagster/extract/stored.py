@@ -78,6 +78,11 @@ class Stored:
             found[key].add(token)
         return found
 
+    def newest_audit_log(self) -> datetime | None:
+        """When the newest event that is stored happened, by Mode's clock."""
+        ((newest,),) = self._query("SELECT max(timestamp) FROM {0}", "audit_logs") or [(None,)]
+        return newest.astimezone(UTC) if newest else None
+
     def counts(self, endpoint: Endpoint, column: str) -> Mapping[str, int]:
         """How many rows that are not gone each parent has; without a column, how many the table has."""
         parent = column or "''"

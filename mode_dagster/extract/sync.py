@@ -29,7 +29,7 @@ from mode_dagster.settings import Settings, load_settings
 logger = logging.getLogger(__name__)
 
 AUDIT_OVERLAP = timedelta(hours=1)
-"""Audit events may arrive late: each sync asks again for the last hour of the one before."""
+"""Audit events may arrive late: each sync asks again for the hour before the newest that is stored."""
 
 
 class Sync:
@@ -328,9 +328,13 @@ class Sync:
         return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
 
     def audited_until(self) -> datetime | None:
-        """Up to when audit logs are loaded; None where they are not, or all are wanted again."""
+        """Up to when audit logs are loaded; None where none are, or all are wanted again.
+
+        By the newest event, because our clock may be ahead of Mode's, and by our clock, because an event may be.
+        """
         read = None if self.reconcile else self.stored.read_at("audit_logs")
-        return read - AUDIT_OVERLAP if read else None
+        newest = self.stored.newest_audit_log() if read else None
+        return min(read, newest) - AUDIT_OVERLAP if read and newest else None
 
     def listed_badly(self, parent: str | None) -> bool:
         """Whether the parents of a list are not all known."""

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mode_dagster.extract.client import NO_SUCH_ROUTE, WORKERS, Walk, asking_for
+from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, WORKERS, Walk, asking_for, identity
 from mode_dagster.extract.endpoints import Endpoint, Listing, Pager, Route
 from mode_dagster.extract.errors import (
     ModeAuthError,
     ModeConfigError,
     ModeError,
     ModeListingError,
+    ModeResponseError,
     ModeUnavailable,
 )
 from mode_dagster.extract.ledger import (
@@ -189,7 +191,7 @@ class EndpointWalk:
         if self.endpoint.history and len(route.placeholders) == 1:
             self._newest = stored.newest_finished(self.endpoint)
             self._unfinished = stored.unfinished(self.endpoint, sync.now())
-        if sync.reconcile or is_listing(self.endpoint, sync.settings.listing):
+        if sync.reconcile or not self.endpoint.history:
             self._stored = stored.counts(self.endpoint, route.placeholders[-1] if route.placeholders else "")
 
     def _is_due(self, values: Values) -> bool:
@@ -296,19 +298,47 @@ class EndpointWalk:
         with asking_for(self.endpoint.name):
             for path in filter(None, (route.path, route.fallback)):
                 try:
-                    return self._sync.client.walk(
-                        replace(route, path=path),
-                        path_values,
-                        intent,
-                        self._window(route),
-                        self._is_enough(values),
-                        expected,
-                    )
+                    asked = replace(route, path=path)
+                    ask = partial(self._sync.client.walk, asked, path_values, intent, self._window(route))
+                    return self._read_whole(asked.pager, values, intent, partial(ask, expected=expected))
                 except ModeError as error:
                     refused = self._tolerate(route, values, error)
         self.report.skipped[refused] += 1
         self._note_line(values, REFUSED, http_status=refused)
         return None
+
+    def _read_whole(self, pager: Pager, values: Values, intent: str, ask: Callable[..., Walk]) -> Walk:
+        """A list, with proof against what would pass for rows that are gone.
+
+        A row that moves to a page already read while the list is being read would be missed: where rows are lacking
+        from a list of several pages, it is read once more.
+
+        Raises:
+            ModeResponseError: Rows were there before, or Mode says that there are some, and there is no list in the
+                answer, or pages are lacking.
+        """
+        walk = ask(is_enough=self._is_enough(values))
+        counter = whole(values.get(self.endpoint.counter)) if self.endpoint.counter else None
+        before = self._stored.get(self.list_token(values), 0)
+        if not walk.is_list and not walk.rows and (known := max(counter or 0, walk.total_count or 0, before)):
+            raise ModeResponseError(
+                f"Could not {intent}: the answer has no list, and there were {known} rows. Nothing of it was taken; "
+                "run it again later, and look at Mode if it stays so."
+            )
+        has_pages = walk.pages > 1 and (pager is not Pager.UNSEEN or len(walk.rows) >= PAGE)
+        if has_pages and not walk.is_cut and len(self._own(walk)) < max(before, walk.total_count or 0):
+            walk = walk.and_again(ask())
+        if walk.is_short:
+            raise ModeResponseError(
+                f"Could not {intent}: Mode says there are {walk.pages_said} pages, and gave {walk.pages}. "
+                "Nothing of it was taken; run it again later."
+            )
+        return walk
+
+    def _own(self, walk: Walk) -> list[Row]:
+        """The rows that are not another table's."""
+        skipped = self.route.skip_type if self.route else ""
+        return [row for row in walk.rows if not (skipped and row.get("type") == skipped)]
 
     def _is_enough(self, values: Values) -> Callable[[list[Row]], bool] | None:
         """When newest-first runs need not be read further back."""
@@ -323,7 +353,7 @@ class EndpointWalk:
         stored = {stop}
 
         def is_enough(page: list[Row]) -> bool:
-            tokens = {row.get("token") for row in page}
+            tokens = {identity(row) for row in page}
             open_runs.difference_update(tokens)
             stored.difference_update(tokens)
             return (stop is not None and not stored and not open_runs) or (bool(page) and is_before(page[-1], since))
@@ -377,11 +407,7 @@ class EndpointWalk:
     def _rows(self, route: Route, values: Values, walk: Walk) -> list[Row]:
         since = self._rows_since()
         path_values = {name: values[name] for name in route.placeholders}
-        rows = [
-            self._reader.read(row, path_values)
-            for row in walk.rows
-            if not (route.skip_type and row.get("type") == route.skip_type) and not is_before(row, since)
-        ]
+        rows = [self._reader.read(row, path_values) for row in self._own(walk) if not is_before(row, since)]
         self.report.lists += 1
         self.report.rows += len(rows)
         counter = whole(values.get(self.endpoint.counter)) if self.endpoint.counter else None

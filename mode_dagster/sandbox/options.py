@@ -6,7 +6,8 @@ Not here: what follows from the choice (`world`, `moment`, `server`).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from ssl import SSLContext
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class SandboxOptions:
     """Whether the API token is an admin's: groups, memberships, audit logs and permissions need one."""
     clock: Callable[[], datetime] | None = None
     """What time it is in the workspace; the real time if None."""
+    tls: SSLContext | None = None
+    """Speak TLS, with the certificate that is loaded in it."""
 
 
 @dataclass
@@ -43,12 +46,17 @@ class Fault:
     """A regular expression, searched in `METHOD /api/…?query`."""
     status: int = 500
     body: str = ""
+    """Sent in UTF-8; surrogates as the bytes that they escape, for answers that are none."""
     headers: Mapping[str, str] = field(default_factory=dict)
     times: int | None = None
     """How many requests it hits; None for every one."""
-    kind: Literal["status", "truncate", "drop", "html", "delay", "body"] = "status"
+    after: int = 0
+    """How many requests it lets pass first."""
+    kind: Literal["status", "truncate", "reset", "drop", "html", "delay", "body", "edit"] = "status"
     seconds: float = 0.0
     """How long a `delay` takes."""
+    edit: Callable[[Any], Any] = lambda body: body
+    """What an `edit` makes of the right answer's JSON."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import socket
+import struct
 import sys
 import threading
 import time
@@ -71,7 +72,10 @@ class Sandbox:
         self._routes = Routes(self.world)
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"sandbox": self}))
-        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/api"
+        if options.tls:
+            self._server.socket = options.tls.wrap_socket(self._server.socket, server_side=True)
+        scheme = "https" if options.tls else "http"
+        self.base_url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}/api"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="sandbox")
         self._thread.start()
 
@@ -91,8 +95,8 @@ class Sandbox:
         self._thread.join()
 
     def log(self, method: str, target: str) -> Request:
-        """Note a request on arrival."""
-        path, _, query = target.partition("?")
+        """Note a request on arrival; who takes the sandbox for a proxy names a host, too."""
+        path, _, query = re.sub(r"^http://[^/]+", "", target).partition("?")
         with self._lock:
             request = Request(method, path, query, time.monotonic())
             self.requests.append(request)
@@ -104,6 +108,9 @@ class Sandbox:
         with self._lock:
             for fault in self.faults:
                 if fault.times != 0 and re.search(fault.path, target):
+                    if fault.after > 0:
+                        fault.after -= 1
+                        continue
                     if fault.times is not None:
                         fault.times -= 1
                     return fault
@@ -171,8 +178,16 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self._faulty(fault) if fault else None
         if answer is None:
             answer = sandbox.answer(request, self.headers, body)
+        if fault and fault.kind == "edit":
+            answer.body = json.dumps(fault.edit(json.loads(answer.body)))
         answer.headers |= limits | dict(fault.headers if fault else {})
-        return self._send(request, answer, missing=100 if fault and fault.kind == "truncate" else 0)
+        missing = 100 if fault and fault.kind in ("truncate", "reset") else 0
+        self._send(request, answer, missing)
+        if fault and fault.kind == "reset":
+            # lingering for 0 seconds is how a socket is told to send RST instead of FIN
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        return None
 
     do_POST = do_DELETE = do_PUT = do_PATCH = do_GET  # noqa: N815  # http.server wants these names
 
@@ -192,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, request: Request, answer: Answer, missing: int = 0) -> None:
         """Send everything in one write; `missing` bytes are promised and never come."""
         request.status = answer.status
-        body = answer.body.encode()
+        body = answer.body.encode(errors="surrogateescape")
         headers = {
             "Content-Type": answer.content_type,
             "Content-Length": str(len(body) + missing),
