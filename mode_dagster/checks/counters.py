@@ -11,7 +11,7 @@ one that is due again or that Mode refuses says nothing.
 
 from functools import partial
 
-from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, quoted, text, words
+from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, counted_words, quoted, text
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Column, Endpoint
 from mode_dagster.extract.ledger import COMPLETE, EMPTY, HISTORY_DAYS
 
@@ -68,7 +68,8 @@ def _compare(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Finding:
     worst = sorted(differing, key=lambda row: -abs(row[4]))
     return Finding(
         passed=not differing,
-        says=f"{words(len(differing), 'list')} of {len(compared):,} compared differ from Mode's {endpoint.counter}.",
+        says=f"{len(differing):,} of {counted_words(len(compared), owner)} compared differ from Mode's "
+        f"{endpoint.counter}.",
         numbers={
             "rows_by_mode": sum(row[2] for row in compared),
             "rows_here": sum(row[3] for row in compared),

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from mode_dagster.extract.endpoints import BY_NAME, Endpoint
-from mode_dagster.extract.ledger import LEDGER, LEDGER_KEY
+from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY
 
 SHOWN = 20
 """Offending rows that are shown."""
@@ -125,7 +125,8 @@ class Loaded:
         Raises:
             NotLoadedError: There is no ledger.
         """
-        ledger, loads = self.table(LEDGER, "endpoint", "parent"), self.table("_dlt_loads", "load_id")
+        ledger = self.table(LEDGER, "_dlt_load_id", *(column.name for column in LEDGER_COLUMNS))
+        loads = self.table("_dlt_loads", "load_id", "status")
         return f"(SELECT l.* FROM {ledger} AS l JOIN {loads} AS d ON d.load_id = l._dlt_load_id AND d.status = 0)"  # noqa: S608
 
     def read_at(self, *tables: str) -> datetime | None:
@@ -182,3 +183,13 @@ def moment(value: datetime) -> str:
 def words(count: int, one: str, many: str = "") -> str:
     """`1,204 rows`, `1 row`."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def counted_words(count: int, endpoint: Endpoint) -> str:
+    """`1,204 reports`, `1 report`."""
+    return words(count, endpoint.noun.replace("_", " "), plural(endpoint))
+
+
+def plural(endpoint: Endpoint) -> str:
+    """The rows of a table in words: `query runs`."""
+    return endpoint.name.replace("_", " ")

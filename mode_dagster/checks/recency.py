@@ -11,7 +11,18 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mode_dagster.checks.counters import lists_of, owner_of
-from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, moment, quoted, text, words
+from mode_dagster.checks.loaded import (
+    Check,
+    Finding,
+    Loaded,
+    NotLoadedError,
+    counted_words,
+    moment,
+    plural,
+    quoted,
+    text,
+    words,
+)
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
 from mode_dagster.extract.ledger import COMPLETE, HISTORY_DAYS, REFUSED
 from mode_dagster.freshness import LIMITS
@@ -36,9 +47,7 @@ def recency_checks(endpoint: Endpoint) -> list[Check]:
         checks.append(Check("newest_run_is_loaded", says, partial(_runs_behind, endpoint, owner)))
     if "edited_at" in endpoint.version:
         hours = _hours(endpoint)
-        says = (
-            f"No edit of a report is older than {hours} hours without its {_plural(endpoint)} having been read since."
-        )
+        says = f"No edit of a report is older than {hours} hours without its {plural(endpoint)} having been read since."
         checks.append(Check("edits_are_loaded", says, partial(_edits_behind, endpoint, owner_of(endpoint))))
     if endpoint.history and endpoint.parent is None:
         says = f"The newest event is at most {QUIET.days} days older than when the list was read."
@@ -63,10 +72,6 @@ def ledger_recency_checks() -> list[Check]:
 
 def _hours(endpoint: Endpoint) -> int:
     return int(LIMITS[endpoint.family].warn.total_seconds() // 3600)
-
-
-def _plural(endpoint: Endpoint) -> str:
-    return endpoint.name.replace("_", " ")
 
 
 def _label(owner: Endpoint, loaded: Loaded) -> str:
@@ -108,7 +113,7 @@ def _runs_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Finding
     )
     return Finding(
         passed=not behind.count,
-        says=f"{words(behind.count, _one(owner), _plural(owner))} with a newer run in Mode than here.",
+        says=f"{counted_words(behind.count, owner)} with a newer run in Mode than here.",
         numbers={"newest_in_mode": listed, "newest_here": stored, f"{owner.name}_behind": behind.count},
         columns=behind.columns,
         rows=behind.rows,
@@ -145,7 +150,7 @@ def _edits_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Findin
     (newest,) = loaded.row(f"SELECT max(edited_at) FROM {source} AS t WHERE {loaded.live(owner)}")
     return Finding(
         passed=not behind.count,
-        says=f"{words(behind.count, _one(owner), _plural(owner))} edited since the {_plural(endpoint)} were read.",
+        says=f"{counted_words(behind.count, owner)} edited since the {plural(endpoint)} were read.",
         numbers={
             "newest_edit": newest,
             "newest_read": loaded.read_at(endpoint.name),
@@ -163,7 +168,7 @@ def _quiet(endpoint: Endpoint, loaded: Loaded) -> Finding:
         f"SELECT outcome, read_at FROM {loaded.ledger()} WHERE endpoint = {text(endpoint.name)} ORDER BY read_at DESC"
     )
     if not found or found[0][0] != COMPLETE:
-        raise NotLoadedError(f"Mode does not let this key read the {_plural(endpoint)}")
+        raise NotLoadedError(f"Mode does not let this key read the {plural(endpoint)}")
     newest, count = loaded.row(f"SELECT max({quoted(time)}), count(*) FROM {events}")
     read_at = found[0][1]
     age = read_at - newest if newest else None
@@ -226,6 +231,8 @@ def _late(endpoint: Endpoint, owner: Endpoint, schedules: str, known: datetime, 
         LEFT JOIN newest ON newest.owner = o.token
         WHERE {loaded.live(owner, "o")} AND NOT coalesce({archived}, FALSE) AND due.due_at < {late}
             AND coalesce(greatest(due.last_run_at, scheduled.started_at) < due.due_at - {_interval(EARLY)}, TRUE)
+            -- where Mode names no schedule anywhere, nobody can tell what it started
+            AND (due.last_run_at IS NOT NULL OR (SELECT count(schedule) > 0 FROM scheduled))
             -- it ran, and the run is not loaded: whether by schedule is not known
             AND NOT coalesce({last_run} >= due.due_at - {_interval(EARLY)}
                 AND coalesce(newest.started_at < {last_run} - {_interval(LATE)}, TRUE), FALSE)
@@ -280,7 +287,3 @@ def _unread_lists(loaded: Loaded) -> Finding:
 
 def _interval(length: timedelta) -> str:
     return f"INTERVAL {int(length.total_seconds())} SECONDS"
-
-
-def _one(owner: Endpoint) -> str:
-    return owner.noun.replace("_", " ")

@@ -167,20 +167,19 @@ def _key(table: str, loaded: Loaded) -> Finding:
 
 
 def _orphans(endpoint: Endpoint, related: Sequence[Relation], loaded: Loaded) -> Finding:
-    known = [relation for relation in related if _is_comparable(relation, loaded)]
+    source = loaded.table(endpoint.name, *endpoint.key)
+    known = [relation for relation in related if _is_comparable(endpoint, relation, loaded)]
     if not known:
-        raise NotLoadedError(
-            f"{', '.join(relation.table for relation in related)}: never loaded, empty, or not named here"
-        )
-    source = loaded.table(endpoint.name, *endpoint.key, *(relation.column for relation in known))
+        tables = " and ".join(relation.table for relation in related)
+        raise NotLoadedError(f"there is nothing to compare with in {tables}")
     wrong = loaded.wrong(" UNION ALL ".join(_orphan_rows(endpoint, relation, source, loaded) for relation in known))
     (rows,) = loaded.row(f"SELECT count(*) FROM {source} AS t WHERE {loaded.live(endpoint)}")
     return _finding(wrong, f"{words(wrong.count, 'row')} of {rows:,} without what they name.", rows)
 
 
-def _is_comparable(relation: Relation, loaded: Loaded) -> bool:
+def _is_comparable(endpoint: Endpoint, relation: Relation, loaded: Loaded) -> bool:
     """Whether the other table was read: an optional one that is empty was perhaps refused."""
-    if relation.table not in loaded or relation.target not in loaded.columns(relation.table):
+    if relation.target not in loaded.columns(relation.table) or relation.column not in loaded.columns(endpoint.name):
         return False
     (some,) = loaded.row(f"SELECT count(*) > 0 FROM {loaded.table(relation.table)}")
     return relation.required or bool(some)

@@ -1,0 +1,67 @@
+"""A loaded DuckDB file to be broken in one way at a time.
+
+Here: the small sandbox loaded once for a module, and a copy of it for each test.
+Not here: what must be found in it.
+"""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from mode_dagster.checks import checks_of
+from mode_dagster.checks.loaded import Finding, Loaded
+from mode_dagster.extract.pipeline import DATASET, load, mode_pipeline
+from mode_dagster.extract.sync import Sync
+from mode_dagster.sandbox import serve
+from mode_dagster.settings import Settings
+from mode_dagster_tests.conftest import NOON, SMALL
+
+
+class File:
+    """A copy of the loaded file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def change(self, *statements: str) -> None:
+        """Runs statements on the loaded tables; each must change something, or the test would test nothing."""
+        with duckdb.connect(str(self.path)) as connection:
+            connection.execute(f"SET TimeZone = 'UTC'; SET schema = '{DATASET}'")
+            for statement in statements:
+                changed = connection.execute(statement).fetchone()
+                assert changed is None or changed[0], statement
+
+    def look(self, table: str) -> dict[str, Finding]:
+        """What every check of a table finds."""
+        with duckdb.connect(str(self.path)) as connection:
+            loaded = Loaded(connection, DATASET, NOON)
+            return {check.name: check.find(loaded) for check in checks_of(table)}
+
+
+@pytest.fixture(scope="module")
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loaded")
+    path = folder / "mode_analytics.duckdb"
+    with pytest.MonkeyPatch.context() as patch, serve(SMALL) as served:
+        patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
+        patch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(path))
+        settings = Settings(
+            base_url=served.base_url,
+            workspace=served.workspace,
+            username=served.username,
+            password=served.password,
+            rate_limit_requests=100_000,
+            query_run_days=0,
+        )
+        pipeline = mode_pipeline()
+        with Sync(settings, pipeline=pipeline, clock=served.world.now) as sync:
+            for info in load(pipeline, sync):
+                info.raise_on_failed_jobs()
+    return path
+
+
+@pytest.fixture
+def file(loaded_once: Path, tmp_path: Path) -> File:
+    return File(Path(shutil.copy(loaded_once, tmp_path / "mode_analytics.duckdb")))
