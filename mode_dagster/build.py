@@ -10,6 +10,7 @@ import dagster as dg
 
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.checks import build_table_checks
+from mode_dagster.external_tables import KeyOf, build_external_tables, by_pattern, with_external_tables
 from mode_dagster.jobs import build_jobs
 from mode_dagster.models import build_model_checks, build_models
 from mode_dagster.operation import load_operation
@@ -18,12 +19,15 @@ from mode_dagster.resources import ModeDltResource, WarehouseResource
 from mode_dagster.schedules import build_models_sensor, build_schedules
 from mode_dagster.sensors import build_sensors
 from mode_dagster.workspace import Workspace
+from mode_dagster.workspace_report import build_workspace_report
 
 RESOURCES = {"mode_dlt": ModeDltResource(), "mode_duckdb": WarehouseResource()}
 """The same objects for all workspaces of a location, so that their definitions can be merged."""
 
 
-def build_mode_definitions(name: str = "", key_prefix: Sequence[str] = (), group_name: str = "") -> dg.Definitions:
+def build_mode_definitions(
+    name: str = "", key_prefix: Sequence[str] = (), group_name: str = "", external_tables: KeyOf | None = None
+) -> dg.Definitions:
     """Assets, checks, jobs, schedules, sensors and resources for one Mode workspace.
 
     Reads no secret and asks nothing.
@@ -34,6 +38,8 @@ def build_mode_definitions(name: str = "", key_prefix: Sequence[str] = (), group
             needs none.
         key_prefix: Goes before `mode/<table>` and `mode_marts/<model>`; a named workspace without one takes its name.
         group_name: One asset group for everything, instead of one for each family of tables.
+        external_tables: From database, schema and table to the asset key of a table that Mode's queries read, to show
+            it upstream of `mode/queries`; None means as the setting of that name says.
 
     Raises:
         ValueError: The name can't be part of a schema's name.
@@ -41,10 +47,13 @@ def build_mode_definitions(name: str = "", key_prefix: Sequence[str] = (), group
     """
     workspace = Workspace(name, tuple(key_prefix), group_name)
     operation = load_operation(workspace.section)
-    models = [*build_models(workspace), build_references(workspace)]
-    assets = [build_assets(workspace), *models]
+    key_of = external_tables or (by_pattern(operation.external_tables) if operation.external_tables else None)
+    warehouse = build_external_tables(workspace, key_of) if key_of else []
+    models = [*build_models(workspace), build_references(workspace), build_workspace_report(workspace)]
+    assets = [with_external_tables(build_assets(workspace), workspace, warehouse), *models]
     jobs = build_jobs(workspace, assets)
     return dg.Definitions(
+        # not the warehouse's tables: in a location that has them as assets, two definitions of one key would clash
         assets=assets,
         asset_checks=[
             build_ledger_check(workspace),

@@ -32,6 +32,16 @@ def full_name(database: str | None, schema: str | None, table: str) -> Sequence[
     return [part for part in (database, schema, table) if part]
 
 
+def by_pattern(pattern: str) -> KeyOf:
+    """Keys after a pattern such as `{schema}/{table}`, in lower case; parts that are not known are left out."""
+
+    def key(database: str | None, schema: str | None, table: str) -> Sequence[str]:
+        made = pattern.format(database=database or "", schema=schema or "", table=table)
+        return [part.lower() for part in made.split("/") if part]
+
+    return key
+
+
 def build_external_tables(workspace: Workspace, key: KeyOf = full_name) -> list[dg.AssetSpec]:
     """The tables that Mode's queries read, as specs of assets that something else makes.
 

@@ -28,6 +28,7 @@ def load_operation(section: str = SECTION, *, with_secrets: bool = False) -> Ope
     values, problems = read_values(Operation, section, with_secrets=with_secrets)
     operation = Operation(**values)
     problems += _mistyped_names(section) + _bad_crons(operation) + _bad_addresses(operation)
+    problems += _bad_pattern(operation.external_tables)
     if problems:
         raise ModeConfigError(explain("Cannot set up schedules and sensors", problems, section))
     return operation
@@ -70,6 +71,16 @@ def _bad_addresses(operation: Operation) -> list[str]:
         )
         if (address := getattr(operation, name)) and not _is_address(address)
     ]
+
+
+def _bad_pattern(pattern: str) -> list[str]:
+    try:
+        made = pattern.format(database="d", schema="s", table="t")
+    except (LookupError, ValueError):
+        made = ""
+    if not pattern or ("{table}" in pattern and all(made.split("/"))):
+        return []
+    return [f"external_tables: {pattern!r} is not a pattern of {{database}}, {{schema}} and {{table}} with / between"]
 
 
 def _is_address(text: str) -> bool:

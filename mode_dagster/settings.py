@@ -104,6 +104,11 @@ class Operation:
     webserver_url: str = _setting(
         "", "Where people reach Dagster's UI, for links in what is told: https://dagster.example.com."
     )
+    external_tables: str = _setting(
+        "",
+        "Shows the tables that Mode's queries read as assets upstream of `mode/queries`, with keys after this pattern "
+        "of {database}, {schema} and {table}, in lower case: {schema}/{table} may meet those of dbt. Empty means none.",
+    )
 
 
 def load_settings(section: str = SECTION) -> Settings:
