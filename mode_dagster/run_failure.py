@@ -53,12 +53,26 @@ def _what_failed(context: dg.RunFailureSensorContext) -> list[str]:
     """The first step that failed in its own words, the others by name."""
     failures = context.get_step_failure_events()
     if not failures:
-        return [escaped(str(context.failure_event.message or "The run ended without a step that failed."))]
+        return [escaped(_how_it_ended(context))]
     first, *others = failures
     said = [f"`{escaped(str(first.step_key))}`: {escaped(_reason(first))}"]
     if others:
         names = ", ".join(f"`{escaped(str(event.step_key))}`" for event in others[:STEPS_TOLD])
         said.append(f"Failed too: {names}{f' and {len(others) - STEPS_TOLD} more' if len(others) > STEPS_TOLD else ''}")
+    return said
+
+
+def _how_it_ended(context: dg.RunFailureSensorContext) -> str:
+    """What Dagster noted last when no step failed; of a killed run it says more than the failure does."""
+    said = context.failure_event.message or ""
+    if said and not said.startswith("This run has been marked as failed from outside"):
+        return said
+    of_type = {dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.RUN_FAILURE}
+    for record in context.instance.get_records_for_run(context.dagster_run.run_id, of_type=of_type).records:
+        event = record.event_log_entry.get_dagster_event()
+        if event.event_type is dg.DagsterEventType.RUN_FAILURE:
+            break
+        said = event.message or said
     return said
 
 

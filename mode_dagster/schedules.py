@@ -20,6 +20,8 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+ONLY_SYNCED = "spaces"
+"""A table that the hourly job does not load."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Plan:
     """Jobs that do what it does; while a run of one of them is unfinished, it is not started."""
     why: str
     """Reason for the hour."""
+    needs_sync: bool = False
+    """Whether the models that it builds need what only a sync loads."""
 
 
 PLANS = (
@@ -50,6 +54,7 @@ PLANS = (
         "hour",
         ("mode_runs_hourly", "mode_sync", "mode_reconcile"),
         "Hourly, off the full and half hours for which reports are scheduled: their runs have ended, and are in.",
+        needs_sync=True,
     ),
     Plan(
         "mode_reconcile",
@@ -77,6 +82,8 @@ def _schedule(workspace: Workspace, job: Job, plan: Plan, operation: Operation) 
     covering = [workspace.named(name) for name in plan.covered_by]
 
     def start(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if plan.needs_sync and not context.instance.get_latest_materialization_event(workspace.table_key(ONLY_SYNCED)):
+            return dg.SkipReason(f"{workspace.named('mode_sync')} has not loaded anything yet; start it once.")
         unfinished = unfinished_run(context.instance, covering)
         if unfinished is not None:
             return dg.SkipReason(

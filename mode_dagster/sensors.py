@@ -157,12 +157,16 @@ def _news(
     cursor = str(Told(loads, [report.token for report in failing]))
     if not began and not again:
         return dg.SensorResult(skip_reason=f"No news; {len(failing)} reports fail.", cursor=cursor)
+    message = reports_message(began, again)
     try:
-        _tell(context.log, load_operation(workspace.section, with_secrets=True), reports_message(began, again))
+        _tell(context.log, load_operation(workspace.section, with_secrets=True), message)
     except NotTold as error:
         if told.tries + 1 < TICKS_TO_TELL:
             later = Told(told.loads, told.failing, told.tries + 1)
             return dg.SensorResult(skip_reason=f"{error} Tries again in the next tick.", cursor=str(later))
         context.log.error(f"{error} Given up; the news is on the page of {workspace.table_key('reports')} only.")
     key = workspace.table_key("reports")
-    return dg.SensorResult(asset_events=[*observations(key, began), *observations(key, again)], cursor=cursor)
+    # no run is requested, so that Dagster calls the tick skipped: with what was told as reason
+    return dg.SensorResult(
+        skip_reason=message.title, asset_events=[*observations(key, began), *observations(key, again)], cursor=cursor
+    )
