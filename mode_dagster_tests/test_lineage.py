@@ -69,6 +69,7 @@ FORM = form("t", type="select", default="a", options="[[A, a], [B, b]]")
             "redshift", "select 1 from a.b minus select 1 from stl_query", {"db.a.b", "db.-.stl_query"}, id="redshift"
         ),
         pytest.param("databricks", "select 1 from c.s.t lateral view explode(x) e", {"c.s.t"}, id="databricks"),
+        pytest.param("databricks", "select /*+ broadcast(x) */ 1 from s.t x", {"db.s.t"}, id="databricks_hint"),
         pytest.param("databricks", "select 1 from delta.`/mnt/x`", {"db.delta./mnt/x"}, id="databricks_file"),
         pytest.param("mysql", "select 1 from `t` join shop.orders", {"-.db.t", "-.shop.orders"}, id="mysql_two_parts"),
         pytest.param(

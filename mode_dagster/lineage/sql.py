@@ -185,8 +185,8 @@ class _Reader:
         return Table(node.catalog or self.names.database, schema, node.name)
 
     def _is_table(self, node: exp.Table) -> bool:
-        """Whether a name in FROM is a table, and not a function, a stage, a CTE, a column or DUAL."""
-        if not isinstance(node.this, exp.Identifier) or node.arg_key == "format":
+        """Whether a name in FROM is a table, and not a function, a stage, a hint, a CTE, a column or DUAL."""
+        if not isinstance(node.this, exp.Identifier) or node.arg_key == "format" or node.find_ancestor(exp.Hint):
             return False
         if node.db:
             return self.dialect not in _UNNESTS_BY_NAME or not _is_column_of_neighbour(node)

@@ -18,14 +18,16 @@ RECURSION = 3_000
 """Frames; Python's own 1,000 are too few for an expression of a hundred brackets."""
 
 
-def main(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers requests until there are no more."""
+def run() -> None:
+    """Answers requests from standard input until there are no more."""
+    answers = sys.stdout.buffer
+    sys.stdout = sys.stderr  # nothing else may write between the answers
     limit_memory()
     sys.setrecursionlimit(RECURSION)
     # sqlglot warns of each statement that it only knows the first word of: `reason` says it
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     say(answers, "ready")
-    for line in requests:
+    for line in sys.stdin.buffer:
         say(answers, answer(json.loads(line)).to_json())
 
 
@@ -56,9 +58,3 @@ def limit_memory() -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard < 0 else min(MEMORY, hard), hard))
-
-
-if __name__ == "__main__":
-    pipe = sys.stdout.buffer
-    sys.stdout = sys.stderr  # nothing else may write between the answers
-    main(sys.stdin.buffer, pipe)

@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Timer
 
@@ -28,6 +27,8 @@ SECONDS = 10.0
 WORTH_A_PROCESS = 50
 """Queries for which it pays to start another process."""
 _START_SECONDS = 60.0
+_RUN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from mode_dagster.lineage.worker import run; run()"
+"""The child imports what the parent would, from wherever either of them was started."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,8 @@ class _Worker:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "mode_dagster.lineage.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
+    process = subprocess.Popen(  # noqa: S603 - this very interpreter
+        [sys.executable, "-P", "-c", _RUN, json.dumps(sys.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     if _exchange(process, b"", _START_SECONDS) != "ready":
         process.kill()
