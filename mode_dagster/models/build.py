@@ -91,8 +91,8 @@ def violations(
     connection.execute("SET TimeZone = 'UTC'")
     table = table_name(model, workspace)
     if check == key_check(model):
-        key = ", ".join(model.key)
-        missing = " OR ".join(f"{column} IS NULL" for column in model.key)
+        key = ", ".join(map(_quoted, model.key))
+        missing = " OR ".join(f"{_quoted(column)} IS NULL" for column in model.key)
         wrong = f"SELECT {key}, count(*) AS times FROM {table} GROUP BY {key} HAVING count(*) > 1 OR {missing}"
     else:
         wrong = f"SELECT * FROM {table} WHERE NOT ({render(model.checks[check], workspace, now)})"
@@ -161,8 +161,9 @@ def _replace_rows(connection: duckdb.DuckDBPyConnection, model: Model, table: st
     connection.execute(f"CREATE OR REPLACE TEMP TABLE new_rows AS {select}")
     connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM new_rows LIMIT 0")
     for name, kind in _columns(connection, "SELECT * FROM new_rows"):
-        connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {kind}")
-    same = " AND ".join(f"old.{column} IS NOT DISTINCT FROM new_rows.{column}" for column in model.key)
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {_quoted(name)} {kind}")
+    key = [_quoted(column) for column in model.key]
+    same = " AND ".join(f"old.{column} IS NOT DISTINCT FROM new_rows.{column}" for column in key)
     connection.execute(f"DELETE FROM {table} AS old USING new_rows WHERE {same}")
     connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM new_rows")
     connection.execute("DROP TABLE new_rows")
@@ -171,7 +172,11 @@ def _replace_rows(connection: duckdb.DuckDBPyConnection, model: Model, table: st
 def _comment(connection: duckdb.DuckDBPyConnection, model: Model, table: str) -> None:
     connection.execute(f"COMMENT ON TABLE {table} IS {_literal(model.description)}")
     for name, description in model.columns.items():
-        connection.execute(f"COMMENT ON COLUMN {table}.{name} IS {_literal(description)}")
+        connection.execute(f"COMMENT ON COLUMN {table}.{_quoted(name)} IS {_literal(description)}")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _literal(text: str) -> str:

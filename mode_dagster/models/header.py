@@ -3,7 +3,21 @@
 Here: from the leading comment of a file to a `Model`; every mistake is named with file, line and what is expected.
 Not here: what the SQL reads (`statement`), how it runs (`build`).
 
-docs/models.md shows the form by its examples; CONTRIBUTING.md says how to add one.
+The form (a line that gets too long goes on, indented by two more spaces):
+
+    -- What the table is, in one or a few lines.
+    --
+    -- grain: one report
+    -- key: report_token
+    -- question: What does a person ask who needs this table?
+    -- kept: yes                        (only where rows of earlier runs stay)
+    --
+    -- columns:
+    --   report_token: Token of the report.
+    --
+    -- checks:
+    --   token_is_whole: LENGTH(report_token) = 12
+    SELECT …
 """
 
 import re
