@@ -154,10 +154,8 @@ def _(pipeline):
     _tables = answer(
         pipeline,
         """
-        SELECT qualified_name, warehouse, COUNT(DISTINCT report_token) AS reports
-        FROM mode_marts.report_table_references
-        WHERE kind = 'read'
-        GROUP BY qualified_name, warehouse
+        SELECT qualified_name, warehouse, reports, owners, runs_30d, manual_runs_30d
+        FROM mode_marts.table_usage
         ORDER BY reports DESC, qualified_name
         LIMIT 20
         """,
@@ -165,7 +163,12 @@ def _(pipeline):
     _chart = (
         alt.Chart(_tables, width=600)
         .mark_bar()
-        .encode(x="reports:Q", y=alt.Y("qualified_name:N", sort="-x"), color="warehouse:N", tooltip=["reports:Q"])
+        .encode(
+            x="reports:Q",
+            y=alt.Y("qualified_name:N", sort="-x"),
+            color="warehouse:N",
+            tooltip=["reports:Q", "owners:Q", "runs_30d:Q", "manual_runs_30d:Q"],
+        )
     )
     mo.vstack([mo.md("## Tables that most reports read"), mo.ui.altair_chart(_chart)])
     return

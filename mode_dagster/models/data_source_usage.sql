@@ -60,7 +60,7 @@ live_queries AS (
   FROM mode_analytics_data.queries AS queries
   JOIN mode_analytics_data.reports AS reports ON reports.token = queries.report_token
   LEFT JOIN tokens ON tokens.id = queries.data_source_id
-  WHERE queries.deleted_at IS NULL AND reports.deleted_at IS NULL AND reports.archived IS NOT TRUE
+  WHERE queries.deleted_at IS NULL AND reports.deleted_at IS NULL AND NOT COALESCE(reports.archived, FALSE)
 ),
 used_by_reports AS (
   SELECT data_source_token, COUNT(DISTINCT report_token) AS reports, COUNT(*) AS queries

@@ -61,17 +61,16 @@ WITH schedules AS (
   FROM mode_analytics_data.report_schedules AS schedules
   JOIN mode_analytics_data.reports AS reports ON reports.token = schedules.report_token
   LEFT JOIN mode_marts.time_zones AS zones ON LOWER(zones.name) = LOWER(TRIM(schedules.time_zone))
-  WHERE schedules.deleted_at IS NULL AND reports.deleted_at IS NULL AND reports.archived IS NOT TRUE
+  WHERE schedules.deleted_at IS NULL AND reports.deleted_at IS NULL AND NOT COALESCE(reports.archived, FALSE)
 ),
 -- `anchor` is a time at which it is known to be due, in its own time zone: better than the settings, which leave open
 -- what day 0 is
 anchored AS (
   SELECT
     *,
-    TIMEZONE(time_zone, current_timestamp) AS local_now,
-    TIMEZONE(
-      time_zone, COALESCE(next_scheduled_run, CASE WHEN cron_hour IS NULL THEN last_scheduled_run END)
-    ) AS anchor
+    current_timestamp AT TIME ZONE time_zone AS local_now,
+    COALESCE(next_scheduled_run, CASE WHEN cron_hour IS NULL THEN last_scheduled_run END) AT TIME ZONE time_zone
+      AS anchor
   FROM schedules
 ),
 rules AS (
@@ -127,7 +126,7 @@ due_days AS (
     -- any time at the right minute will do for those that are due all day long
     COALESCE(
       next_scheduled_run,
-      TIMEZONE(time_zone, DATE_TRUNC('hour', local_now) + cron_minute * INTERVAL '1 minute'),
+      (DATE_TRUNC('hour', local_now) + cron_minute * INTERVAL '1 minute') AT TIME ZONE time_zone,
       last_scheduled_run,
       DATE_TRUNC('hour', current_timestamp)
     ) AS hourly_anchor
@@ -144,10 +143,10 @@ slots AS (
       WHEN step IS NOT NULL
         THEN hourly_anchor
           - step * CEIL(EXTRACT(EPOCH FROM hourly_anchor - current_timestamp) / 60 / step) * INTERVAL '1 minute'
-      -- when the clocks go back an hour comes twice, and TIMEZONE() means the second one
-      WHEN TIMEZONE(time_zone, TIMEZONE(time_zone, local_slot) - INTERVAL '1 hour') = local_slot
-        THEN TIMEZONE(time_zone, local_slot) - INTERVAL '1 hour'
-      ELSE TIMEZONE(time_zone, local_slot)
+      -- when the clocks go back an hour comes twice, and AT TIME ZONE means the second one
+      WHEN (local_slot AT TIME ZONE time_zone - INTERVAL '1 hour') AT TIME ZONE time_zone = local_slot
+        THEN local_slot AT TIME ZONE time_zone - INTERVAL '1 hour'
+      ELSE local_slot AT TIME ZONE time_zone
     END AS slot
   FROM local_slots
 ),

@@ -36,7 +36,11 @@ WITH accounts AS (
     COALESCE(memberships.email, members.member_email) AS email,
     memberships.name,
     memberships.admin AND memberships.deleted_at IS NULL AS is_admin,
-    (memberships.member_token IS NOT NULL AND memberships.deleted_at IS NULL AND memberships.invited IS NOT TRUE)
+    (
+      memberships.member_token IS NOT NULL
+      AND memberships.deleted_at IS NULL
+      AND NOT COALESCE(memberships.invited, FALSE)
+    )
     OR (
       members.member_token IS NOT NULL
       AND members.deleted_at IS NULL
@@ -91,7 +95,7 @@ reports AS (
   SELECT
     COALESCE(reports.creator_username, emails.username, reports.creator_email) AS username,
     reports.created_at,
-    reports.deleted_at IS NULL AND reports.archived IS NOT TRUE AS is_live,
+    reports.deleted_at IS NULL AND NOT COALESCE(reports.archived, FALSE) AS is_live,
     scheduled.report_token IS NOT NULL AS is_scheduled
   FROM mode_analytics_data.reports AS reports
   LEFT JOIN emails ON emails.email = reports.creator_email

@@ -96,7 +96,7 @@ reports AS (
   LEFT JOIN schedules ON schedules.report_token = reports.token
   LEFT JOIN subscriptions ON subscriptions.report_token = reports.token
   LEFT JOIN views ON views.report_token = reports.token
-  WHERE reports.deleted_at IS NULL AND reports.archived IS NOT TRUE
+  WHERE reports.deleted_at IS NULL AND NOT COALESCE(reports.archived, FALSE)
 ),
 used AS (
   SELECT *, GREATEST(created_at, last_manual_run_at, last_edited_at, last_viewed_at) AS last_used_at
