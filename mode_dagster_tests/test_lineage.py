@@ -124,6 +124,10 @@ def test_every_dialect_is_one_that_sqlglot_knows():
         ),
         pytest.param("create temp table x as select 1 from t; select 1 from x", {"t"}, id="temporary_table"),
         pytest.param("select 1 from x; create table x as select 1 from t", {"x", "t"}, id="read_before_it_is_made"),
+        pytest.param(
+            "create or replace table t as select 1 from t; select 1 from t", {"t"}, id="made_anew_from_itself"
+        ),
+        pytest.param("grant select on x to r; analyze x; select 1 from t", {"t"}, id="permissions_and_statistics"),
         pytest.param("create view v as select 1 from t; select 1 from v", {"t"}, id="view"),
         pytest.param("drop table if exists old; select 1 from t; alter table q add column z int", {"t"}, id="no_data"),
         pytest.param("set x = 1; begin; call proc(); select 1 from t; commit", {"t"}, id="what_reads_nothing"),
@@ -213,7 +217,9 @@ def test_columns_are_those_that_are_certain(text, columns):
         pytest.param("{% for x in (1..3) %}{% if x == 2 %} select 1 from a; {% endif %}{% endfor %}", "a", "",
                      id="loop"),
         pytest.param("{% assign t = 'a' %}select 1 from {{ t }}", "a", "", id="assign"),
-        pytest.param("select 1 from {{ t }}" + FORM, "a", "", id="table_from_the_form"),
+        pytest.param("select 1 from {{ t }}" + FORM, "a", "b", id="table_from_the_form"),
+        pytest.param("select 1 from c join s.{{ t }} on true" + FORM, "ac", "b", id="part_of_a_name_from_the_form"),
+        pytest.param("select '{{ t }}' as t from c" + FORM, "c", "", id="option_that_is_no_table"),
         pytest.param("select 1 from a {% comment %} join b {% endcomment %}", "a", "", id="comment"),
         pytest.param("select 1 from a {% if x %} join a {% endif %}", "a", "", id="sure_wins"),
     ],

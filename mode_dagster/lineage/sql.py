@@ -20,7 +20,10 @@ from mode_dagster.lineage.dialects import SCHEMA_IS_TOP, Names, names_of, normal
 from mode_dagster.lineage.template import NEUTRAL
 
 _WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.TruncateTable)
-_NO_DATA = (exp.Drop, exp.Alter, exp.Describe, exp.Use, exp.Set, exp.Comment, exp.Show, exp.Execute)
+_NO_DATA = (
+    *(exp.Drop, exp.Alter, exp.Describe, exp.Use, exp.Set, exp.Comment, exp.Show, exp.Execute),
+    *(exp.Grant, exp.Revoke, exp.Analyze, exp.Refresh, exp.Uncache),
+)
 """Statements whose tables are neither read nor written."""
 _RECURSIVE_WITHOUT_SAYING_SO = frozenset({"tsql", "oracle", "snowflake", "teradata"})
 _UNNESTS_BY_NAME = frozenset({"bigquery", "redshift"})
@@ -107,13 +110,22 @@ class _Reader:
             expression = self._inside(expression)
         normalize_identifiers(expression, dialect=self.dialect or None)
         self._follow(expression)
-        targets = self._targets(expression)
-        columns = columns_read(expression)
         if not isinstance(expression, _NO_DATA):
-            for node in expression.find_all(exp.Table):
-                if id(node) not in targets and self._is_table(node):
-                    self._add_read(node, columns.get(id(node), set()))
+            self._read_tables(expression)
         self.script.statements += 1
+
+    def _read_tables(self, expression: exp.Expr) -> None:
+        changed = _tables_of([expression.this, *expression.expressions]) if isinstance(expression, _WRITES) else []
+        made = _tables_of([expression.this]) if isinstance(expression, (exp.Create, exp.Cache)) else []
+        made += _tables_of([into.this for into in expression.find_all(exp.Into)])
+        targets = {id(node) for node in (*changed, *made)}
+        columns = columns_read(expression)
+        for node in expression.find_all(exp.Table):
+            if id(node) not in targets and self._is_table(node):
+                self._add_read(node, columns.get(id(node), set()))
+        self.script.writes |= {self._complete(node) for node in changed if self._is_external(node)}
+        # last, because a table may be made anew from what it was
+        self.made |= {self._complete(node) for node in made}
 
     def _parse(self, tokens: list[Token], text: str) -> exp.Expr | None:
         parser = sqlglot.Dialect.get_or_raise(self.dialect or None).parser()
@@ -156,29 +168,17 @@ class _Reader:
             return Names(database=name.name)
         return Names(self.names.database, name.name)
 
-    def _targets(self, expression: exp.Expr) -> set[int]:
-        """The nodes that name what a statement makes or changes; notes them on the way."""
-        nodes: list[exp.Expr] = []
-        if isinstance(expression, (exp.Create, exp.Cache)):
-            nodes = [expression.this]
-            self.made |= {self._complete(node) for node in _tables_of(nodes)}
-        elif isinstance(expression, _WRITES):
-            nodes = [expression.this, *expression.expressions]
-            self.script.writes |= {
-                table for node in _tables_of(nodes) if (table := self._complete(node)) not in self.made
-            }
-        into = [found.this for found in expression.find_all(exp.Into)]
-        self.made |= {self._complete(node) for node in _tables_of(into)}
-        return {id(node) for node in _tables_of([*nodes, *into])}
-
     def _add_read(self, node: exp.Table, columns: set[str]) -> None:
-        table = self._complete(node)
-        if table in self.made or node.this.args.get("temporary"):
+        if not self._is_external(node):
             return
         if NEUTRAL in ".".join(part.name for part in node.parts).lower():
             self.script.problems.append("a table's name comes from a parameter without default")
             return
-        self.script.reads.setdefault(table, set()).update(columns)
+        self.script.reads.setdefault(self._complete(node), set()).update(columns)
+
+    def _is_external(self, node: exp.Table) -> bool:
+        """Whether it was there before the script."""
+        return not node.this.args.get("temporary") and self._complete(node) not in self.made
 
     def _complete(self, node: exp.Table) -> Table:
         schema = node.db or (None if node.catalog else self.names.schema)
@@ -194,20 +194,12 @@ class _Reader:
 
     def _guess(self, tokens: Sequence[Token]) -> None:
         """Takes what follows FROM and JOIN for tables, where nothing better is to be had."""
-        made_here = {
-            name.text.lower()
-            for name, word, bracket in zip(tokens, tokens[1:], tokens[2:], strict=False)
-            if word.token_type == TokenType.ALIAS and bracket.token_type == TokenType.L_PAREN
-        }
-        for place, token in enumerate(tokens):
-            if token.token_type in (TokenType.FROM, TokenType.JOIN):
-                name = list(_dotted(tokens[place + 1 :]))
-                if name and (len(name) > 1 or name[0].lower() not in made_here) and len(name) <= 3:
-                    identifiers = [exp.to_identifier(part) for part in name]
-                    node = exp.Table(**dict(zip(("this", "db", "catalog"), reversed(identifiers), strict=False)))
-                    table = self._complete(normalize_identifiers(node, dialect=self.dialect or None))
-                    if table not in self.made and NEUTRAL not in ".".join(name).lower():
-                        self.script.guesses.add(table)
+        for name in _names_after_from(tokens):
+            identifiers = [exp.to_identifier(part) for part in reversed(name)]
+            node = exp.Table(**dict(zip(("this", "db", "catalog"), identifiers, strict=False)))
+            table = self._complete(normalize_identifiers(node, dialect=self.dialect or None))
+            if table not in self.made and NEUTRAL not in ".".join(name).lower():
+                self.script.guesses.add(table)
 
 
 def explain(error: BaseException) -> str:
@@ -236,6 +228,20 @@ def _split(tokens: Sequence[Token]) -> Iterator[list[Token]]:
             statement.append(token)
     if statement:
         yield statement
+
+
+def _names_after_from(tokens: Sequence[Token]) -> Iterator[list[str]]:
+    """The names, in parts, that follow FROM or JOIN and are not made by a WITH of the statement."""
+    made = {
+        name.text.lower()
+        for name, word, bracket in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if word.token_type == TokenType.ALIAS and bracket.token_type == TokenType.L_PAREN
+    }
+    for place, token in enumerate(tokens):
+        if token.token_type in (TokenType.FROM, TokenType.JOIN):
+            name = list(_dotted(tokens[place + 1 : place + 8]))
+            if 1 < len(name) <= 3 or (len(name) == 1 and name[0].lower() not in made):
+                yield name
 
 
 def _dotted(tokens: Sequence[Token]) -> Iterator[str]:

@@ -25,6 +25,8 @@ MAX_TEXTS = 25
 """Texts made of one query; a template with more branches is rendered in the first so many ways."""
 
 _FORM = re.compile(r"{%-?\s*form\s*-?%}(.*?){%-?\s*endform\s*-?%}", re.DOTALL | re.IGNORECASE)
+_IN_A_NAME = re.compile(r"\b(?:from|join)\s+[\w.`\"\[]*{{-?\s*(\w+)", re.IGNORECASE)
+"""A parameter that chooses the table: each of its options is one."""
 _TAG = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
 
 
@@ -49,7 +51,7 @@ def render(text: str) -> Rendered:
         choices = _choices("\n".join(forms), environment)
         template = _Template(body, environment)
         first = template.render({name: values[0] for name, values in choices.items() if values})
-        others = tuple(other for other in template.other_texts(choices) if other != first)
+        others = tuple(dict.fromkeys(other for other in template.other_texts(choices) if other != first))
     except LiquidError as error:
         return Rendered(_TAG.sub(" ", body), problem=f"Liquid: {_short(error)}")
     if environment.problems:
@@ -181,15 +183,15 @@ class _Template:
     def other_texts(self, choices: Mapping[str, list[Any]]) -> Iterator[str]:
         """Texts that render what was not rendered yet: by other options of the form if they do it, else by force."""
         defaults = {name: values[0] for name, values in choices.items() if values}
+        in_names = set(_IN_A_NAME.findall(self.text))
         yielded = 1
         for name, value in [(name, value) for name, values in choices.items() for value in values[1:]]:
-            if yielded == MAX_TEXTS or not self._left:
-                return
             before = len(self._left)
-            text = self.render({**defaults, name: value})
-            if len(self._left) < before:
-                yielded += 1
-                yield text
+            if yielded < MAX_TEXTS and (before or name in in_names):
+                text = self.render({**defaults, name: value})
+                if name in in_names or len(self._left) < before:
+                    yielded += 1
+                    yield text
         while self._left and yielded < MAX_TEXTS:
             # the innermost first: on the way there, the branches around it are rendered too
             yielded += 1
