@@ -90,7 +90,9 @@ hours AS (
     CAST(MAX(at_once.running) AS BIGINT) AS most_at_once
   FROM loads
   JOIN at_once
-    ON at_once.run_token = loads.run_token AND at_once.data_source_token = loads.data_source_token AND at_once.change = 1
+    ON at_once.run_token = loads.run_token
+    AND at_once.data_source_token = loads.data_source_token
+    AND at_once.change = 1
   GROUP BY 1, 2
 )
 SELECT
