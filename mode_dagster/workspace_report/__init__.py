@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from mode_dagster.extract.pipeline import database_path
-from mode_dagster.models import MODELS, RETRY, WHEN_UPSTREAM_CHANGED, ModelError
+from mode_dagster.models import RETRY, WHEN_UPSTREAM_CHANGED, ModelError
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import READS, Facts, read_facts
@@ -33,7 +33,7 @@ def build_workspace_report(
     @dg.asset(
         key=workspace.model_key(REPORT),
         # it reads two words of loaded tables too (name of the workspace, time of the sync), which move with the models
-        deps=[workspace.model_key(name) for name in READS if name in MODELS],
+        deps=[workspace.model_key(name) for name in READS],
         group_name=workspace.group(),
         description=DESCRIPTION,
         kinds={"html", "duckdb"},

@@ -201,7 +201,7 @@ def _week(hours: Sequence[Row], width: int, every: int, shape: float) -> alt.Lay
     )
     free = [{"weekday": weekday, "hour": hour} for weekday in WEEKDAYS for hour in range(24)]
     unit = max(1, math.ceil(max(hour["run_minutes_per_week"] for hour in hours) / SQUARES[-1]))
-    names = [f"up to {unit * square:,}" for square in SQUARES]
+    names = [f"≤ {unit * square:,}" for square in SQUARES]
     busy = [
         {
             "weekday": hour["weekday"],

@@ -84,9 +84,10 @@ QUESTIONS: Mapping[str, str] = {
     """,
 }
 MOST_USED = """
-    SELECT *
+    SELECT qualified_name, warehouse, reports, queries, owners, subscribers, runs_30d
     FROM {marts}.table_usage
-    ORDER BY reports DESC
+    WHERE reports > 0
+    ORDER BY reports DESC, queries DESC, qualified_name, warehouse
     LIMIT {most}
 """
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from mode_dagster.workspace_report.charts import DARK, LIGHT, Chart
 from mode_dagster.workspace_report.facts import Facts, Row
@@ -106,6 +107,11 @@ def short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def dotted(name: str) -> Markup:
+    """A qualified name that a narrow column breaks after its dots."""
+    return Markup(".<wbr>").join(name.split("."))
+
+
 def web(address: str | None) -> str:
     """An http(s) address; nothing for any other, such as javascript:."""
     try:
@@ -121,5 +127,6 @@ def iso(moment: datetime) -> str:
 
 
 FILTERS: Mapping[str, Callable[[Any], str]] = {
-    function.__name__: function for function in (number, duration, minute, percent, change, error, short, web, iso)
+    function.__name__: function
+    for function in (number, duration, minute, percent, change, error, short, dotted, web, iso)
 }
