@@ -1,10 +1,13 @@
 """A loaded DuckDB file to be broken in one way at a time.
 
-Here: the small sandbox loaded once for a module, and a copy of it for each test.
+Here: the small sandbox loaded once, and a copy of the file for each test.
 Not here: what must be found in it.
 """
 
+import atexit
 import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -40,9 +43,11 @@ class File:
             return {check.name: check.find(loaded) for check in checks_of(table)}
 
 
-@pytest.fixture(scope="module")
-def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("loaded")
+@cache
+def load_once() -> Path:
+    """The loaded file, the same for all modules of a test run."""
+    folder = Path(tempfile.mkdtemp(prefix="mode-dagster-loaded-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "mode_analytics.duckdb"
     with pytest.MonkeyPatch.context() as patch, serve(SMALL) as served:
         patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
@@ -63,5 +68,5 @@ def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def file(loaded_once: Path, tmp_path: Path) -> File:
-    return File(Path(shutil.copy(loaded_once, tmp_path / "mode_analytics.duckdb")))
+def file(tmp_path: Path) -> File:
+    return File(Path(shutil.copy(load_once(), tmp_path / "mode_analytics.duckdb")))

@@ -11,9 +11,9 @@ import pytest
 from mode_dagster.extract.endpoints import Family
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.freshness import LIMITS, freshness_policy, model_freshness
-from mode_dagster_tests.loaded_file import File, file, loaded_once
+from mode_dagster_tests.loaded_file import File, file
 
-__all__ = ["file", "loaded_once"]
+__all__ = ["file"]
 
 NOW = "TIMESTAMPTZ '2026-06-17 12:20:00+00'"
 REPORT = "(SELECT min(report_token) FROM charts)"

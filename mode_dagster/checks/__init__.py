@@ -1,7 +1,7 @@
 """Asset checks of the loaded tables, derived from the catalogue: a new endpoint has them with its row.
 
 Here: one step for each table with all its checks, as Dagster wants them.
-Not here: what is checked (`rows`, `counters`, `recency`), checks of SQL models (`mode_dagster.models`).
+Not here: what is checked (the modules of this folder), checks of SQL models (`mode_dagster.models`).
 
 A step for each table and not one for all: a table that is not materialized takes only its own checks along.
 """
@@ -13,9 +13,12 @@ from typing import Any
 import dagster as dg
 
 from mode_dagster.checks.counters import counter_checks
+from mode_dagster.checks.lateness import schedule_checks
+from mode_dagster.checks.listings import ledger_checks, listing_checks
 from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded
-from mode_dagster.checks.recency import ledger_recency_checks, recency_checks
-from mode_dagster.checks.rows import ledger_checks, row_checks
+from mode_dagster.checks.recency import recency_checks
+from mode_dagster.checks.relations import relation_checks
+from mode_dagster.checks.rows import key_check, row_checks
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.models import markdown_table
@@ -28,9 +31,9 @@ Clock = Callable[[], datetime]
 def checks_of(table: str) -> list[Check]:
     """The checks of a loaded table."""
     if table == LEDGER:
-        return [*ledger_checks(), *ledger_recency_checks()]
-    endpoint = BY_NAME[table]
-    return [*row_checks(endpoint), *counter_checks(endpoint), *recency_checks(endpoint)]
+        return [key_check(LEDGER), *ledger_checks()]
+    makers = (row_checks, relation_checks, listing_checks, counter_checks, recency_checks, schedule_checks)
+    return [check for make in makers for check in make(BY_NAME[table])]
 
 
 def build_table_checks(
@@ -71,7 +74,8 @@ def _spec(check: Check, key: dg.AssetKey) -> dg.AssetCheckSpec:
 
 
 def _result(check: Check, finding: Finding, key: dg.AssetKey) -> dg.AssetCheckResult:
-    severity = dg.AssetCheckSeverity.WARN if check.gravity is Gravity.WARNS else dg.AssetCheckSeverity.ERROR
+    gravity = check.gravity if finding.passed else finding.gravity
+    severity = dg.AssetCheckSeverity.WARN if gravity is Gravity.WARNS else dg.AssetCheckSeverity.ERROR
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=check.name,

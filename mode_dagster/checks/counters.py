@@ -34,6 +34,7 @@ def counter_checks(endpoint: Endpoint) -> list[Check]:
             f"Each of the {owner.name} has {less} as many rows as its {endpoint.counter} says, where its list was read "
             "completely and it has not changed since. A counter that Mode does not send is not compared.",
             partial(_compare, endpoint, owner),
+            advice="Run the reconciling job; if they differ after it, this API token can't see all of them.",
         )
     ]
 

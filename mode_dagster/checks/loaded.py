@@ -1,13 +1,13 @@
 """The loaded tables as a check sees them, and what a check says.
 
 Here: a check, its finding, and access to tables that may lack columns or not be there.
-Not here: what is checked (`rows`, `counters`, `recency`), Dagster (`mode_dagster.checks`).
+Not here: what is checked (the modules beside it), Dagster (`mode_dagster.checks`).
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +45,8 @@ class Finding:
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = ()
     """The first offending rows."""
+    gravity: Gravity = Gravity.WARNS
+    """What follows if it did not pass."""
 
 
 class NotLoadedError(Exception):
@@ -58,14 +60,23 @@ class Check:
     name: str
     description: str
     look: "Callable[[Loaded], Finding]"
+    advice: str
+    """What to do when it fails."""
     gravity: Gravity = Gravity.WARNS
 
     def find(self, loaded: "Loaded") -> Finding:
         """Looks at the data; what is not there is told, not held against it."""
         try:
-            return self.look(loaded)
+            found = self.look(loaded)
         except NotLoadedError as missing:
             return Finding(passed=True, says=f"Not checked: {missing}.")
+        except duckdb.Error as error:
+            # tables that somebody has changed by hand: one check that can't look stops neither others nor models
+            reason = str(error).strip().splitlines()[0]
+            return Finding(passed=False, says=f"Could not check: {reason}", gravity=Gravity.WARNS)
+        if found.passed:
+            return found
+        return replace(found, says=f"{found.says} {self.advice}", gravity=self.gravity)
 
 
 @dataclass(frozen=True)
@@ -160,6 +171,17 @@ class Loaded:
         return Wrong(rows[0][0] if rows else 0, columns, [row[1:] for row in rows])
 
 
+def found_wrong(wrong: Wrong, says: str, rows: int) -> Finding:
+    """The finding of a check that looks for wrong rows among so many."""
+    return Finding(
+        passed=not wrong.count,
+        says=says,
+        numbers={"rows": rows, "rows_wrong": wrong.count},
+        columns=wrong.columns,
+        rows=wrong.rows,
+    )
+
+
 def key_of(table: str) -> Sequence[str]:
     """The columns that identify a row of a table."""
     return LEDGER_KEY if table == LEDGER else BY_NAME[table].key
@@ -178,6 +200,18 @@ def text(value: str) -> str:
 def moment(value: datetime) -> str:
     """A point in time as SQL writes it."""
     return f"TIMESTAMPTZ '{value.astimezone(UTC).isoformat()}'"
+
+
+def interval(length: timedelta) -> str:
+    """A length of time as SQL writes it."""
+    return f"INTERVAL {int(length.total_seconds())} SECONDS"
+
+
+def label(owner: Endpoint, loaded: Loaded) -> str:
+    """Columns of a SELECT by which people know a row `o` of a table: token, and name and address where they are."""
+    there = loaded.columns(owner.name)
+    name, address = (f"o.{column}" if column in there else "NULL" for column in ("name", "web_url"))
+    return f"o.token AS {owner.noun}, {name} AS name, {address} AS address"
 
 
 def words(count: int, one: str, many: str = "") -> str:
