@@ -539,6 +539,21 @@ def test_a_time_zone_that_is_not_known_is_utc(connection, zone):
     assert row["is_time_zone_known"] is False
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"frequency": "daily", "cron_hour": 24},
+        {"frequency": "weekly", "cron_hour": 8, "day_of_week": "1,3"},
+        {"frequency": "monthly", "cron_hour": 8, "day_of_month": "last"},
+        {"frequency": "monthly", "cron_hour": 8, "day_of_month": "32"},
+    ],
+    ids=["hour 24", "two days of the week", "a word for a day of the month", "day 32"],
+)
+def test_settings_that_make_no_sense_tell_nothing(connection, settings):
+    row = late(connection, {**settings, **RAN}, report={"expected_runtime": float("inf")})
+    assert (row["expected_by"], row["outcome"], row["is_late"]) == (None, "unknown", False)
+
+
 def test_every_time_zone_that_mode_schedules_in_is_known(connection):
     # of the list in Mode's specification: names without a city of the IANA database, and some with
     names = "Pacific Time (US & Canada)", "International Date Line West", "Nuku'alofa", "Hong Kong", "Samoa", "UTC"

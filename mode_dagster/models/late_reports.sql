@@ -49,15 +49,15 @@ WITH schedules AS (
     )) AS rhythm,
     COALESCE(zones.iana_name, 'UTC') AS time_zone,
     zones.iana_name IS NOT NULL AS is_time_zone_known,
-    schedules.cron_hour,
-    schedules.cron_minute,
+    CASE WHEN schedules.cron_hour BETWEEN 0 AND 23 THEN schedules.cron_hour END AS cron_hour,
+    CASE WHEN schedules.cron_minute BETWEEN 0 AND 59 THEN schedules.cron_minute END AS cron_minute,
     LEFT(LOWER(TRIM(schedules.day_of_week)), 3) AS day_of_week,
     TRY_CAST(schedules.day_of_month AS INTEGER) AS day_of_month,
     schedules.last_run_at,
     schedules.last_succeeded_at,
     schedules.last_scheduled_run,
     schedules.next_scheduled_run,
-    COALESCE(15 + CEIL(2 * reports.expected_runtime / 60), 30) AS grace_minutes
+    15 + CEIL(2 * LEAST(GREATEST(COALESCE(reports.expected_runtime, 450), 0), 86400) / 60) AS grace_minutes
   FROM mode_analytics_data.report_schedules AS schedules
   JOIN mode_analytics_data.reports AS reports ON reports.token = schedules.report_token
   LEFT JOIN mode_marts.time_zones AS zones ON LOWER(zones.name) = LOWER(TRIM(schedules.time_zone))
@@ -87,7 +87,7 @@ rules AS (
       WHEN day_of_week IN ('6', 'sat') THEN 6
       WHEN day_of_week IN ('0', '7', 'sun') THEN 7 -- Mode counts from Sunday
     END) AS weekday,
-    COALESCE(EXTRACT(DAY FROM anchor), day_of_month) AS month_day,
+    COALESCE(EXTRACT(DAY FROM anchor), CASE WHEN day_of_month BETWEEN 1 AND 31 THEN day_of_month END) AS month_day,
     CASE rhythm WHEN 'every_15_minutes' THEN 15 WHEN 'every_30_minutes' THEN 30 WHEN 'hourly' THEN 60 END AS step,
     -- the longest time between two runs, with an hour more for daylight saving
     CASE
