@@ -6,7 +6,7 @@ Not here: limits of time (`workers`).
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -81,13 +81,13 @@ class References:
     is_final: bool = True
     """Another time it would be the same; not so where parsing had to be stopped."""
 
-    def to_json(self) -> str:
-        """For a pipe or a table; `from_json` reads it back."""
-        return json.dumps(asdict(self))
+    def as_document(self) -> Mapping[str, Any]:
+        """What JSON can hold, as `from_json` reads it back."""
+        return {**vars(self), "references": [vars(reference) for reference in self.references]}
 
     @classmethod
     def from_json(cls, text: str) -> "References":
-        """What `to_json` wrote."""
+        """From the text of `as_document`."""
         known = json.loads(text)
         references = tuple(TableReference(**_hashable(each)) for each in known.pop("references"))
         return cls(Status(known.pop("status")), references, **known)

@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import sys
+from contextlib import suppress
 from typing import BinaryIO
 
 from mode_dagster.lineage.query import References, parse_query
@@ -22,13 +23,14 @@ def run() -> None:
     """Answers requests from standard input until there are no more."""
     answers = sys.stdout.buffer
     sys.stdout = sys.stderr  # nothing else may write between the answers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     limit_memory()
     sys.setrecursionlimit(RECURSION)
     # sqlglot warns of each statement that it only knows the first word of: `reason` says it
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     say(answers, "ready")
     for line in sys.stdin.buffer:
-        say(answers, answer(json.loads(line)).to_json())
+        say(answers, json.dumps(answer(json.loads(line)).as_document()))
 
 
 def answer(request: dict[str, object]) -> References:
@@ -57,4 +59,5 @@ def limit_memory() -> None:
     except ImportError:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard < 0 else min(MEMORY, hard), hard))
+    with suppress(ValueError, OSError):  # macOS refuses it
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard < 0 else min(MEMORY, hard), hard))
