@@ -1,5 +1,6 @@
 """What starts by itself: when, unless what it would do is being done, and models once after their tables."""
 
+import time
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -7,6 +8,8 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.build import RESOURCES
@@ -22,17 +25,22 @@ SATURDAY = datetime(2026, 6, 20, 5, 20, tzinfo=ZoneInfo("UTC"))
 
 @pytest.fixture
 def instance(tmp_path):
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as created:
+        yield created
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """An instance in files: a schedule's context takes no other."""
     (tmp_path / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as created:
         yield created
 
 
-def schedules(
-    workspace: Workspace | None = None, operation: Operation | None = None
-) -> dict[str, dg.ScheduleDefinition]:
-    names = workspace or Workspace()
-    jobs = build_jobs(names, [build_assets(names)])
-    return {schedule.name: schedule for schedule in build_schedules(names, jobs, operation or Operation())}
+def schedules(name: str = "", operation: Operation | None = None) -> dict[str, dg.ScheduleDefinition]:
+    workspace = Workspace(name)
+    jobs = build_jobs(workspace, [build_assets(workspace)])
+    return {schedule.name: schedule for schedule in build_schedules(workspace, jobs, operation or Operation())}
 
 
 def test_each_job_has_a_schedule_off_as_shipped():
@@ -67,29 +75,29 @@ def loaded(instance: dg.DagsterInstance, table: str) -> None:
     instance.report_runless_asset_event(dg.AssetMaterialization(Workspace().table_key(table)))
 
 
-def test_the_hourly_job_waits_for_a_first_sync(instance):
-    loaded(instance, "runs")
-    skipped = tick(instance)
+def test_the_hourly_job_waits_for_a_first_sync(stored):
+    loaded(stored, "runs")
+    skipped = tick(stored)
     assert "mode_sync has not loaded anything yet" in skipped.pop("mode_runs_hourly")
     assert skipped == {"mode_sync": None, "mode_reconcile": None}
-    loaded(instance, "spaces")
-    assert set(tick(instance).values()) == {None}
+    loaded(stored, "spaces")
+    assert set(tick(stored).values()) == {None}
 
 
-def test_nothing_starts_while_the_same_is_being_done(instance):
-    loaded(instance, "spaces")
+def test_nothing_starts_while_the_same_is_being_done(stored):
+    loaded(stored, "spaces")
     for running, skipped in {
         "mode_runs_hourly": {"mode_runs_hourly"},
         "mode_sync": {"mode_runs_hourly", "mode_sync"},
         "mode_reconcile": {"mode_runs_hourly", "mode_sync", "mode_reconcile"},
         "mode_sync_acme": set(),
     }.items():
-        run = instance.add_run(dg.DagsterRun(job_name=running, status=dg.DagsterRunStatus.STARTED))
-        why = {job: message for job, message in tick(instance).items() if message}
+        run = stored.add_run(dg.DagsterRun(job_name=running, status=dg.DagsterRunStatus.STARTED))
+        why = {job: message for job, message in tick(stored).items() if message}
         assert set(why) == skipped
         assert all(run.run_id in message for message in why.values())
-        instance.report_run_failed(run)
-    assert set(tick(instance).values()) == {None}, "a run that has ended holds nothing up"
+        stored.report_run_failed(run)
+    assert set(tick(stored).values()) == {None}, "a run that has ended holds nothing up"
 
 
 def model(name: str, *reads: dg.AssetKey) -> dg.AssetsDefinition:
@@ -190,10 +198,21 @@ def test_an_outage_is_tried_again_and_over(sandbox, reads, hourly, keys):
     assert sorted(keys("runs")) == sorted(sandbox.world.truth("runs"))
 
 
+@pytest.fixture
+def shipped(tmp_path):
+    """Dagster's instance with a shipped file, changed by replacing text."""
+
+    def start(name: str, *change: str) -> dg.DagsterInstance:
+        text = (DEPLOY / name).read_text(encoding="utf-8")
+        (tmp_path / "dagster.yaml").write_text(text.replace(*change) if change else text, encoding="utf-8")
+        return dg.DagsterInstance.from_config(str(tmp_path))
+
+    return start
+
+
 @pytest.mark.parametrize("name", ["dagster.yaml", "dagster.local.yaml"])
-def test_dagster_takes_the_shipped_settings(tmp_path, name):
-    (tmp_path / "dagster.yaml").write_text((DEPLOY / name).read_text(encoding="utf-8"), encoding="utf-8")
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+def test_dagster_takes_the_shipped_settings(shipped, name):
+    with shipped(name) as instance:
         concurrency = instance.get_concurrency_config()
         assert concurrency.pool_config.pool_granularity.value == "run", "an op's place outlives a killed run"
         assert concurrency.pool_config.default_pool_limit == 1
@@ -203,6 +222,40 @@ def test_dagster_takes_the_shipped_settings(tmp_path, name):
         assert instance.run_retries_enabled
         assert not instance.get_settings("run_retries")["retry_on_asset_or_op_failure"]
         assert not instance.telemetry_enabled
+
+
+def test_runs_of_a_workspace_wait_for_each_other_and_for_no_dead_one(shipped):
+    """What Dagster's queue decides where only the pools limit it."""
+    tables = {name: build_assets(Workspace(name)) for name in ("", "acme")}
+    jobs = [build_jobs(Workspace(name), [assets])[0] for name, assets in tables.items()]
+    definitions = dg.Definitions([*tables.values()], jobs=jobs, resources=RESOURCES)
+
+    def queued(job: str) -> dg.DagsterRun:
+        origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__"), job)
+        run = instance.create_run_for_job(definitions.resolve_job_def(job), remote_job_origin=origin)
+        instance.handle_new_event(_event(run, dg.DagsterEventType.RUN_ENQUEUED))
+        return run
+
+    def next_ones() -> list[str]:
+        daemon = QueuedRunCoordinatorDaemon(interval_seconds=5)
+        runs = daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), fixed_iteration_time=None)
+        return [run.run_id for run in runs]
+
+    with shipped("dagster.yaml", "max_concurrent_runs: 1", "max_concurrent_runs: 9") as instance:
+        first, second, other = queued("mode_sync"), queued("mode_sync"), queued("mode_sync_acme")
+        next_ones()  # dagster 1.13 gives a pool its default limit only after the look in which it first meets it
+        assert next_ones() == [first.run_id, other.run_id]
+        instance.handle_new_event(_event(first, dg.DagsterEventType.RUN_START))
+        assert next_ones() == [other.run_id]
+        instance.report_run_failed(first, "killed")
+        assert next_ones() == [second.run_id, other.run_id]
+
+
+def _event(run: dg.DagsterRun, kind: dg.DagsterEventType) -> dg.EventLogEntry:
+    event = dg.DagsterEvent(kind.value, run.job_name)
+    return dg.EventLogEntry(
+        error_info=None, level=20, user_message="", run_id=run.run_id, timestamp=time.time(), dagster_event=event
+    )
 
 
 def test_the_postgres_block_is_what_dagster_takes():
