@@ -54,7 +54,7 @@ def three_answers(file: Path, workspace: Workspace) -> Sequence[Answer]:
     except ModelError as error:
         raise NoAnswersError(str(error)) from error
     if not facts.active_reports:
-        raise NoAnswersError(f"No report is loaded. {HOW_TO_LOAD}")
+        raise NoAnswersError(f"No active report is loaded. {HOW_TO_LOAD}")
     return [
         Answer("Which report fails most?", _failing(facts)),
         Answer("What runs and nobody looks?", _unused(facts, scheduled)),
@@ -69,7 +69,7 @@ def _failing(facts: Facts) -> str:
     why = ": ".join(filter(None, [worst["last_error_code"], worst["last_error_message"]]))
     return _line(
         f"{worst['report_name']}: {_count(worst['failing_streak'], 'run')} failed since {_time(worst['failing_since'])}"
-        f"{f' ({why})' if why else ''}. In all {_count(len(facts.failing), 'report')} failing now."
+        f"{f' ({why})' if why else ''}. Failing now: {_count(len(facts.failing), 'report')}."
     )
 
 
@@ -78,7 +78,7 @@ def _unused(facts: Facts, scheduled: Sequence[Row]) -> str:
         first = facts.stale[0]
         return _line(
             f"{first['report_name']}: no person has used it for {first['unused_days']:,} days, and its runs took "
-            f"{first['run_minutes_30d']:,.0f} minutes in 30 days. In all {_count(len(facts.stale), 'such report')}, "
+            f"{first['run_minutes_30d']:,.0f} minutes in 30 days. Unused in all: {_count(len(facts.stale), 'report')}, "
             f"{facts.stale_minutes:,.0f} minutes."
         )
     used = "No report has gone unused for 90 days."

@@ -94,11 +94,11 @@ def _numbers(facts: Facts) -> dict[str, Any]:
         "active_reports": facts.active_reports,
         "runs_7d": int(facts.week["runs"]),
         "failed_runs_7d": int(facts.week["failed_runs"]),
-        "run_minutes_7d": round(facts.week["run_minutes"], 1),
+        "run_minutes_7d": round(float(facts.week["run_minutes"]), 1),
         "failing_reports": len(facts.failing),
         "late_schedules": len(facts.late),
         "stale_reports": len(facts.stale),
-        "stale_run_minutes_30d": round(facts.stale_minutes, 1),
+        "stale_run_minutes_30d": round(float(facts.stale_minutes), 1),
     }
 
 
