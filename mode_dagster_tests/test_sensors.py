@@ -217,11 +217,11 @@ def test_wrong_credentials_are_told_with_advice_and_without_secrets(
 
 
 def test_a_table_that_could_not_be_read_is_told_by_name(sandbox, reads, hourly, watch, webhook):
-    sandbox.faults.append(Fault(r"/query_runs", status=500))
-    reads(sandbox, query_run_days=1)
+    sandbox.faults.append(Fault(r"/runs\?", status=500))
+    reads(sandbox)
     hourly()
     watch()
-    assert "- query_runs: Could not list" in webhook.text
+    assert "- runs: Could not list" in webhook.text
     assert "tried 2 times" in webhook.text
 
 
