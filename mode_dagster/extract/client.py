@@ -168,6 +168,8 @@ class ModeClient:
         )
         transport.configure()
         self._session = transport.session
+        # no proxy leads to a server on this machine, the bundled sandbox for one
+        self._session.trust_env = not settings.base_url.startswith(("http://127.0.0.1", "http://localhost"))
         self._session.mount("http://", self._adapter)
         self._session.mount("https://", self._adapter)
         basic = HttpBasicAuth(settings.username, settings.password)

@@ -6,6 +6,7 @@
     ├── ModeRequestError     any other 4xx: not there, not allowed, not understood  → not retried
     ├── ModeUnavailable      429, 5xx, time-outs, resets, after our own retries     → later
     ├── DestinationBusy      another program has the DuckDB file open               → close it, or later
+    ├── DestinationError     the DuckDB file or the disk can't be used as it is     → a person mends them
     ├── ModeListingError     a listing is refused or far shorter than what is stored → look before it counts
     └── ModeResponseError    an answer with status 200 that is not what Mode sends  → look at it
 
@@ -47,6 +48,10 @@ class DestinationBusy(ModeError):  # noqa: N818 - says a state, not a fault of t
     """The destination can't be opened for writing now."""
 
     retryable = True
+
+
+class DestinationError(ModeError):
+    """The destination can't be used as it is: damaged, forbidden, of another version, or the disk is full."""
 
 
 class ModeListingError(ModeError):

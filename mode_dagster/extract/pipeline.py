@@ -19,7 +19,7 @@ from dlt.pipeline.pipeline import Pipeline
 from filelock import FileLock, Timeout
 
 from mode_dagster.extract.endpoints import BY_NAME
-from mode_dagster.extract.errors import DestinationBusy, ModeConfigError, ModeError
+from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeConfigError, ModeError
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
@@ -27,6 +27,20 @@ from mode_dagster.extract.sync import Sync
 PIPELINE = "mode_analytics_pipeline"
 DATASET = "mode_analytics_data"
 DATABASE = "mode_analytics.duckdb"
+
+FILE_FAULTS = {
+    r"version number \d+|(newer|older) version of DuckDB": "it is of another version of DuckDB. Install that version, "
+    "or name another file in DESTINATION__DUCKDB__CREDENTIALS.",
+    r"not a valid DuckDB": "it is no DuckDB file. Name another one in DESTINATION__DUCKDB__CREDENTIALS.",
+    r"[Cc]orrupt|checksum|Could not read enough bytes|deserialize|INTERNAL Error": "it is damaged. Put a copy of it "
+    "back, or delete it: the next sync loads everything again.",
+    r"No space left|File too large|[Qq]uota exceeded": "the disk is full. Make room and run again; what was loaded is "
+    "intact, and what was fetched is loaded first.",
+    r"[Pp]ermission denied|[Rr]ead-only": "it may not be written. Give this user the right to write it and its folder.",
+    r"Cannot open file .*No such file or directory": "its folder is not there. Make it, or name another file in "
+    "DESTINATION__DUCKDB__CREDENTIALS.",
+}
+"""What DuckDB and the system say, and what to do about it."""
 
 
 def database_path() -> str:
@@ -54,7 +68,8 @@ def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
             f"The DuckDB file {path} has the name of its schema {dataset}, and DuckDB can't tell "
             "the two apart: call the file something else (DESTINATION__DUCKDB__CREDENTIALS)."
         )
-    return dlt.pipeline(name, destination=duckdb(path), dataset_name=dataset)
+    with mode_errors():
+        return dlt.pipeline(name, destination=duckdb(path), dataset_name=dataset)
 
 
 def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterator[LoadInfo]:
@@ -104,27 +119,35 @@ def no_other_sync(pipeline: Pipeline) -> Iterator[None]:
 
 @contextmanager
 def mode_errors() -> Iterator[None]:
-    """Takes our own errors out of dlt's, which repeat them over hundreds of lines, and names a locked file.
+    """Takes our own errors out of dlt's, which repeat them over hundreds of lines, and names what is wrong with a file.
 
     Raises:
         ModeError: What was at the bottom of it.
     """
     try:
         yield
-    except (PipelineStepFailed, DestinationConnectionError) as failed:
+    except (PipelineStepFailed, DestinationConnectionError, OSError) as failed:
         cause: BaseException | None = failed
         while cause is not None and not isinstance(cause, ModeError):
             cause = cause.__cause__ or cause.__context__
-        if cause is not None:
+        if cause := cause or _file_fault(failed):
             raise cause from None
-        if "Could not set lock" in str(failed):
-            found = re.search(r"PID \d+", str(failed))
-            holder = found[0] if found else "unknown"
-            raise DestinationBusy(
-                f"Could not open {database_path()}: another program has it open ({holder}). "
-                "Close it (a DuckDB shell, a notebook, another load) and run again; DuckDB has one writer."
-            ) from None
         raise
+
+
+def _file_fault(failed: Exception) -> ModeError | None:
+    """What is wrong with the DuckDB file or the disk, and what to do; None if that is not it."""
+    said = str(failed)
+    if "Could not set lock" in said:
+        found = re.search(r"PID \d+", said)
+        holder = found[0] if found else "unknown"
+        return DestinationBusy(
+            f"Could not open {database_path()}: another program has it open ({holder}). "
+            "Close it (a DuckDB shell, a notebook, another load) and run again; DuckDB has one writer."
+        )
+    advice = next((advice for pattern, advice in FILE_FAULTS.items() if re.search(pattern, said)), None)
+    where = getattr(failed, "filename", None) or database_path()
+    return DestinationError(f"Could not write {where}: {advice}") if advice else None
 
 
 def load_pending(pipeline: Pipeline) -> None:

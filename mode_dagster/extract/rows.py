@@ -7,6 +7,7 @@ Not here: requests (`client`), types of columns (`endpoints`; dlt does the conve
 import hashlib
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from dlt.common.json import json
@@ -135,8 +136,8 @@ class RowReader:
         kept = {column.name for column in endpoint.columns if not column.source}
         self._consumed = (plain - kept) | DROPPED
         self._documented = frozenset(column.name for column in endpoint.all_columns)
-        self._nullable = {c.name for c in endpoint.columns if c.data_type in _EMPTY_IS_NULL}
-        self._times = frozenset(c.name for c in endpoint.columns if c.data_type == "timestamp")
+        self._types = {column.name: column.data_type for column in endpoint.all_columns}
+        self._nullable = {name for name, kind in self._types.items() if kind in _EMPTY_IS_NULL}
         rest = endpoint.rest or endpoint.discovery
         self._parents = rest.placeholders if rest else ()
         self._owner = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/?]+)", re.escape(rest.path))) if rest else None
@@ -170,7 +171,7 @@ class RowReader:
                 row[name] = None
             elif value is not None and (name in self._endpoint.key or _is_identifier(name)):
                 row[name] = _text(value)
-            elif _is_out_of_range(value, is_time=name in self._times):
+            elif _is_out_of_range(value, self._types.get(name, "")):
                 row[name], beside[f"{name}__v_text"] = None, str(value)
         row.update(beside)
 
@@ -207,11 +208,30 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
-def _is_out_of_range(value: Any, *, is_time: bool) -> bool:
-    """Whether no column of the value's kind can hold it; truth values and text are never."""
+def _is_out_of_range(value: Any, kind: str) -> bool:
+    """Whether a value would be taken for a number or a time, and is none that can be stored; dlt 1.31 fails at those.
+
+    Args:
+        value: Neither an object nor a list.
+        kind: Type of its column; empty for a column that is not documented, whose type dlt finds out.
+    """
+    if isinstance(value, str):
+        if kind == "bigint":
+            return value.strip().lstrip("+-").isdecimal() and whole(value) is None
+        return kind in ("timestamp", "") and whole(value[:4]) in (0, 1, 9999) and not _is_moment(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return not FIRST_SECOND <= value <= LAST_SECOND if is_time else isinstance(value, int) and abs(value) > LARGEST
+    if kind == "timestamp":
+        return not FIRST_SECOND <= value <= LAST_SECOND
+    return kind != "double" and abs(value) > LARGEST
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _paths(column: Column) -> list[tuple[str, ...]]:
