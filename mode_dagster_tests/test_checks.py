@@ -159,6 +159,23 @@ def test_runs_are_compared_only_where_all_of_them_are_wanted(file: File):
     assert finding.numbers["compared"] == 0
 
 
+def test_a_run_that_began_after_the_listing_was_read_is_not_one_too_many(file: File):
+    file.change(copy_of("runs", token="'new'", created_at=NOW))
+    assert file.look("runs")["rows_match_modes_counter"].passed
+
+
+def test_a_query_of_a_dataset_has_its_parent(file: File):
+    file.change(f"UPDATE {first('queries SET report_token = (SELECT min(token) FROM datasets)')}")
+    assert file.look("queries")["has_its_parent"].passed
+
+
+def test_a_table_that_is_empty_because_mode_refuses_it_is_no_reproach_to_what_points_there(file: File):
+    file.change("DELETE FROM data_sources")
+    finding = file.look("queries")["points_to_what_exists"]
+    assert finding.passed
+    assert finding.says == "Not checked: there is nothing to compare with in data_sources."
+
+
 def test_few_rows_and_rows_gone_in_an_earlier_sync_are_no_shrinking(file: File):
     file.change(
         "UPDATE definitions SET deleted_at = TIMESTAMPTZ '2026-06-17 12:20:00+00'",
@@ -207,6 +224,8 @@ def test_lists_of_the_whole_workspace_are_compared_too(flat_sandbox, load_from, 
     file.change("DELETE FROM queries WHERE token = (SELECT min(token) FROM queries)")
     found = file.look("queries")
     assert [name for name, finding in found.items() if not finding.passed] == ["rows_match_modes_counter"]
+    file.change(f"UPDATE {LEDGER} SET _dlt_load_id = 'another' WHERE endpoint = 'reports'")
+    assert file.look("queries")["rows_match_modes_counter"].passed, "the counters are not of the same sync"
 
 
 def test_tables_that_were_never_loaded_are_said_not_to_be_checked(tmp_path):
@@ -343,3 +362,17 @@ def test_a_result_tells_numbers_gravity_and_rows_that_can_not_break_the_page(fil
     assert unique.passed
     assert unique.severity is dg.AssetCheckSeverity.ERROR
     assert unique.metadata["rows"].value > 12
+
+
+def test_a_named_workspace_has_its_own_checks_on_its_own_schema(instance, tmp_path):
+    acme = Workspace("acme")
+    with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+        known_rows(connection, acme.dataset, spaces=[{"token": "a"}, {"token": "a"}])
+    defs = dg.Definitions(
+        assets=[build_assets(acme)], asset_checks=build_table_checks(acme), resources=RESOURCES, jobs=[]
+    )
+    key = dg.AssetCheckKey(acme.table_key("spaces"), "key_is_unique")
+    (found,) = execute(defs, instance, dg.AssetSelection.checks(key)).get_asset_check_evaluations()
+    assert found.asset_key == dg.AssetKey(["acme", "mode", "spaces"])
+    assert not found.passed
+    assert found.description.startswith("1 key of 2 rows empty or not unique.")

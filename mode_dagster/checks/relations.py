@@ -13,6 +13,9 @@ from functools import partial
 from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong, quoted, text, words
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 
+ALSO = {"reports": "datasets"}
+"""A dataset is a report of its own type: lists of the whole workspace name it as the report of its queries."""
+
 
 @dataclass(frozen=True)
 class Relation:
@@ -93,10 +96,20 @@ def _is_comparable(endpoint: Endpoint, relation: Relation, loaded: Loaded) -> bo
 def _orphan_rows(endpoint: Endpoint, relation: Relation, source: str, loaded: Loaded) -> str:
     key = ", ".join(f"t.{quoted(column)}" for column in endpoint.key)
     column = f"t.{quoted(relation.column)}"
-    exists = "TRUE" if endpoint.history else loaded.live(BY_NAME[relation.table], "p")
-    found = f"SELECT 1 FROM {loaded.table(relation.table)} AS p WHERE p.{relation.target} = {column} AND {exists}"
     named = "TRUE" if relation.required else f"{column} IS NOT NULL"
+    nowhere = " AND ".join(
+        f"NOT EXISTS ({_named(endpoint, relation, table, loaded)})"
+        for table in (relation.table, ALSO.get(relation.table, ""))
+        if relation.target in loaded.columns(table)
+    )
     return (
         f"SELECT {key}, {text(relation.column)} AS lacking, {column} AS names FROM {source} AS t "
-        f"WHERE {loaded.live(endpoint)} AND {named} AND NOT EXISTS ({found})"
+        f"WHERE {loaded.live(endpoint)} AND {named} AND {nowhere}"
     )
+
+
+def _named(endpoint: Endpoint, relation: Relation, table: str, loaded: Loaded) -> str:
+    """A SELECT of the row that a row `t` names; history may name what is gone."""
+    exists = "TRUE" if endpoint.history else loaded.live(BY_NAME[table], "p")
+    column = f"t.{quoted(relation.column)}"
+    return f"SELECT 1 FROM {loaded.table(table)} AS p WHERE p.{relation.target} = {column} AND {exists}"
