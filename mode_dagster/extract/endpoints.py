@@ -231,7 +231,7 @@ SCHEDULE_COLUMNS = (
     number("cron_minute", "Minute of the hour."),
     text("hour", 'The hour as prose ("8:00 pm"); use `cron_hour`.'),
     text("minute", "The minute as prose; use `cron_minute`."),
-    text("day_of_week", "Day of the week, on weekly schedules only."),
+    text("day_of_week", "Day of the week, 0 for Sunday to 6, on weekly schedules only."),
     text("day_of_month", "Day of the month, on monthly schedules only."),
     text("retry_state", "Whether failed runs are tried again."),
     number("retry_count", "How many times."),

@@ -114,7 +114,8 @@ class History:
         begin = ANCHOR + timedelta(days=day)
         starts = [(hour * 3600 + self.minute(report) * 60, True) for hour in self.hours(report, begin.weekday())]
         manual = self.roll("manual", report.token, day)
-        if report.cadence != "never" and manual % 100 < (15 if report.cadence == "manual" else 3):
+        by_hand = 0 if report.forgotten else 15 if report.cadence == "manual" else 3
+        if report.cadence != "never" and manual % 100 < by_hand:
             starts.append((manual // 100 % (DAY - 60), False))
         runs = [self._run(report, begin, second, scheduled) for second, scheduled in starts]
         for run in sorted(runs, key=lambda run: run.created_at):
@@ -220,6 +221,7 @@ class History:
         special = {NEVER_RUN: "never", NO_QUERIES: "manual", HOURLY: "hourly", BROKEN: "weekdays"}
         cadence = "never" if archived else special.get(index, CADENCES[index % len(CADENCES)])
         scheduled = cadence not in ("never", "manual")
+        forgotten = index % 9 == 8
         name = f"{topics[index % len(topics)]} {angles[chance % len(angles)]}"
         return Report(
             index=index,
@@ -234,11 +236,12 @@ class History:
             cadence=cadence,
             notebook=index % 6 == 1,
             runtime=1_500 if index % 13 == HOURLY else 4 + chance % 120,
-            edit_every=(15 + chance // 7 % 90) * DAY + chance % 50_000,
+            edit_every=(1_200 if forgotten else 15 + chance // 7 % 90) * DAY + chance % 50_000,
             query_count=0 if index == NO_QUERIES else 1 + (index * 7 + chance // 11 % 2) % 5,
             schedule_count=33 if index == MANY_SCHEDULES else int(scheduled),
             filter_count=chance // 13 % 3,
-            views_per_day=0.0 if index % 9 == 8 or archived else chance // 17 % 800 / 50,
+            views_per_day=0.0 if forgotten or archived else chance // 17 % 800 / 50,
+            forgotten=forgotten,
         )
 
     def _dataset(self, index: int) -> Report:

@@ -118,6 +118,8 @@ class Report:
     schedule_count: int
     filter_count: int
     views_per_day: float
+    forgotten: bool = False
+    """Nobody views, edits or runs it any more; its schedule goes on."""
 
     @property
     def is_dataset(self) -> bool:

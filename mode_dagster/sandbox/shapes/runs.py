@@ -85,7 +85,8 @@ def query_run(moment: Moment, record: QueryRun) -> Json:
 def schedule(moment: Moment, record: Child) -> Json:
     """A schedule; hour and minute also as prose."""
     owner, history = record.report, moment.history
-    hour = (history.roll("hour", owner.token) + record.number) % 24
+    zone, ahead = ("Tokyo", 9) if owner.index % 4 == 1 else ("Etc/UTC", 0)
+    days, hour = divmod((history.roll("hour", owner.token) + record.number) % 24 + ahead, 24)
     minute = history.minute(owner)
     frequency = {"weekdays": "weekday"}.get(owner.cadence, owner.cadence)
     ran = next((run for run in moment.runs(owner) if run.scheduled), None) if record.number == 0 else None
@@ -101,7 +102,7 @@ def schedule(moment: Moment, record: Child) -> Json:
         "created_at": iso(owner.created_at),
         "updated_at": iso(owner.created_at),
         "frequency": frequency,
-        "time_zone": "Etc/UTC",
+        "time_zone": zone,
         "cron_hour": hour,
         "cron_minute": minute,
         "hour": f"{(hour + 11) % 12 + 1}:00 {'am' if hour < 12 else 'pm'}",
@@ -112,7 +113,7 @@ def schedule(moment: Moment, record: Child) -> Json:
         "timeout": 3_600,
         "last_run_at": iso(ran.created_at) if ran else None,
         "last_succeeded_at": iso(ran.ended_at) if ran and ran.state(moment.now) == "succeeded" else None,
-        "last_scheduled_run": iso(ran.created_at) if ran else None,
+        "last_scheduled_run": iso(ran.created_at.replace(second=0, microsecond=0)) if ran else None,
         "next_scheduled_run": iso(moment.next_due(owner)) if record.number == 0 else None,
         "subscribed": False,
         "subscriber_count": 3 if record.number == 0 else 0,
@@ -123,7 +124,8 @@ def schedule(moment: Moment, record: Child) -> Json:
             creator=person_link(owner.creator),
         ),
     }
-    return row | {"day_of_week": history.weekday(owner)} if frequency == "weekly" else row
+    # Mode counts from Sunday
+    return row | {"day_of_week": (history.weekday(owner) + days + 1) % 7} if frequency == "weekly" else row
 
 
 def subscription(moment: Moment, record: Child) -> Json:
