@@ -37,6 +37,7 @@ $(DAGSTER_HOME)/dagster.yaml:
 demo: setup $(DAGSTER_HOME)/dagster.yaml ## Load the bundled sandbox (or your workspace) and show what came
 	@$(BIN)/dagster job execute -m mode_dagster.definitions -j mode_sync
 	@$(BIN)/mode-dagster loaded
+	@$(BIN)/mode-dagster answers
 
 .PHONY: ui
 ui: setup $(DAGSTER_HOME)/dagster.yaml ## Start Dagster's UI on http://localhost:3000
@@ -61,6 +62,7 @@ fix: setup ## Mend what the linter can mend
 .PHONY: docs
 docs: setup ## Write the generated pages of docs/
 	@$(BIN)/mode-dagster docs docs
+	@RENEW_DOCS=yes $(BIN)/pytest mode_dagster_tests/test_docs_models.py
 
 .PHONY: lock
 lock: ## Renew requirements.lock (needs uv)
@@ -69,4 +71,4 @@ lock: ## Renew requirements.lock (needs uv)
 
 .PHONY: clean
 clean: ## Remove the environment, Dagster's home and the loaded data
-	@rm -rf .venv .dagster_home mode_analytics.duckdb mode_analytics.duckdb.wal
+	@rm -rf .venv .dagster_home mode_analytics.duckdb mode_analytics.duckdb.wal mode_workspace_report*.html
