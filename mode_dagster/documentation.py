@@ -44,7 +44,10 @@ def _table(endpoint: Endpoint) -> str:
 
 
 def _columns(columns: Iterable[Column]) -> str:
-    rows = [f"| `{column.name}` | {column.data_type} | {column.description} |" for column in columns]
+    rows = [
+        f"| `{column.name}` | {column.data_type} | {column.description}{' Personal.' if column.personal else ''} |"
+        for column in columns
+    ]
     return "\n".join(["| column | type | meaning |", "|---|---|---|", *rows])
 
 

@@ -23,12 +23,15 @@ from dlt.common.typing import AnyType
 
 from mode_dagster.extract.endpoints import Listing
 from mode_dagster.extract.errors import ModeConfigError
+from mode_dagster.extract.personal import PersonalData
 
 SECTION = "sources.mode_analytics_source"
 ENV_PREFIX = "SOURCES__MODE_ANALYTICS_SOURCE__"
 """How the settings of the only workspace begin in the environment."""
 SANDBOX = "sandbox"
 """Value of `base_url` that means the bundled sandbox."""
+KEY_LENGTH = 16
+"""Characters of a key that nobody can try out."""
 TimeZone = NewType("TimeZone", str)
 """A name of the IANA database."""
 
@@ -62,6 +65,14 @@ class Settings:
     )
     checkpoint_seconds: int = _setting(
         60, "Load what was fetched at least this often; a sync that is killed repeats no more than that."
+    )
+    personal_data: PersonalData = _setting(
+        PersonalData.KEEP, "What is stored of people: keep, hash (keyed, so that joins still work) or drop."
+    )
+    personal_data_key: str = _setting(
+        "",
+        "Key of those hashes: 16 random characters or more, the same for as long as the tables are to be joined.",
+        secret=True,
     )
     signature_token: str = _setting(
         "", "Discovery API token, if it is not to be minted with the API token.", secret=True
@@ -204,6 +215,13 @@ def _listing(raw: Any) -> Listing:
         raise ValueError(f"{raw!r} is not one of {', '.join(Listing)}") from None
 
 
+def _personal_data(raw: Any) -> PersonalData:
+    try:
+        return PersonalData(str(raw).strip())
+    except ValueError:
+        raise ValueError(f"{raw!r} is not one of {', '.join(PersonalData)}") from None
+
+
 def _switch(raw: Any) -> bool:
     word = str(raw).strip().lower()
     if word not in ("true", "false"):
@@ -227,6 +245,7 @@ _PARSERS: dict[Any, Callable[[Any], Any]] = {
     int: _whole_number,
     float: _seconds,
     Listing: _listing,
+    PersonalData: _personal_data,
 }
 
 
@@ -234,6 +253,8 @@ def _contradictions(settings: Settings) -> list[str]:
     problems = []
     if settings.rate_limit_requests == 0:
         problems.append("rate_limit_requests: 0 would allow no request at all")
+    if settings.personal_data is PersonalData.HASH and len(settings.personal_data_key) < KEY_LENGTH:
+        problems.append(f"personal_data_key: hashes need one of {KEY_LENGTH} random characters or more, kept for good")
     if settings.is_sandbox:
         return problems
     problems += [f"{name}: not set" for name in ("workspace", "username", "password") if not getattr(settings, name)]

@@ -72,11 +72,18 @@ class Column:
     """
     words: tuple[str, ...] = ()
     """All values that Mode documents; any other is loaded all the same, and a check tells of it."""
+    personal: bool = False
+    """Whether it tells who somebody is, or may; the setting `personal_data` says what is stored of it."""
 
 
 def text(name: str, description: str, source: str = "", words: tuple[str, ...] = ()) -> Column:
     """A text column; ids are text too, because Mode sends them as number or string."""
     return Column(name, "text", description, source, words)
+
+
+def personal(name: str, description: str, source: str = "", data_type: DataType = "text") -> Column:
+    """A column about a person: name, address, device."""
+    return Column(name, data_type, description, source, personal=True)
 
 
 def number(name: str, description: str, source: str = "") -> Column:
@@ -206,8 +213,8 @@ TOKEN = text("token", "Mode's identifier: 12 hexadecimal characters, the only id
 ID = text("id", "Mode's numeric id, kept as text because Mode sends it as number or string.")
 CREATED = time("created_at", "When it was created.")
 UPDATED = time("updated_at", "When anything about it last changed.")
-CREATOR = text("creator_username", "Username of the person who created it.", "_links.creator")
-EXECUTOR = text("executed_by_username", "Username of the person who started it.", "_links.executed_by")
+CREATOR = personal("creator_username", "Username of the person who created it.", "_links.creator")
+EXECUTOR = personal("executed_by_username", "Username of the person who started it.", "_links.executed_by")
 WEB = text("web_url", "Address of its page in Mode.", "_links.web")
 
 DELETED = time("deleted_at", "When a sync first found it gone from Mode; empty while it is there.")
@@ -222,7 +229,7 @@ SCHEDULE_COLUMNS = (
     text("report_name", "Name of the report when the schedule was read."),
     text("report_type", "Report or DatasetReport."),
     document("parameters", "Values of the report's parameters in scheduled runs."),
-    document("delivery", "Where results are sent."),
+    personal("delivery", "Where results are sent.", data_type="json"),
     CREATED,
     UPDATED,
     text("frequency", "hourly, daily, weekly, monthly or a cron-like word of Mode's."),
@@ -277,7 +284,7 @@ REPORT_COLUMNS = (
     text("description", "What its author says of it."),
     text("type", "Report, or DatasetReport for datasets."),
     text("account_id", "Id of the account that owns it."),
-    text("account_username", "Username of the account that owns it."),
+    personal("account_username", "Username of the account that owns it."),
     CREATED,
     time("updated_at", "When anything about it moved, runs included; later than `edited_at`."),
     time("edited_at", "When its content was last edited."),
@@ -317,8 +324,8 @@ REPORT_COLUMNS = (
     document("color_mappings", "Colours by value."),
     text("query_preview", "Beginning of its first query."),
     text("github_link", "Where it is kept in GitHub."),
-    text("creator_username", "Username of the person who created it.", "_links.creator"),
-    text("creator_email", "E-mail of the person who created it (discovery listing only)."),
+    personal("creator_username", "Username of the person who created it.", "_links.creator"),
+    personal("creator_email", "E-mail of the person who created it (discovery listing only)."),
     text("web_url", "Address of the report in Mode.", "_links.web|report_url"),
 )
 
@@ -391,9 +398,9 @@ REPORT_STATS = Endpoint(
         number("active_schedules_count", "How many schedules are active."),
         number("explorations_count", "How many explorations people made from it."),
         number("view_count", "How many times it was ever viewed; cumulative.", "view_count|total_views_count"),
-        document("recent_manual_run_creators_emails", "E-mails of people who ran it by hand lately."),
-        document("scheduled_run_creators_emails", "E-mails of people whose schedules run it."),
-        document("editors_emails", "E-mails of people who edited it."),
+        personal("recent_manual_run_creators_emails", "E-mails of people who ran it by hand lately.", data_type="json"),
+        personal("scheduled_run_creators_emails", "E-mails of people whose schedules run it.", data_type="json"),
+        personal("editors_emails", "E-mails of people who edited it.", data_type="json"),
     ),
 )
 
@@ -430,7 +437,7 @@ QUERIES = Endpoint(
         text("dbt_metric_token", "Token of the dbt metric behind it."),
         text("mapping_id", "Id of its mapping."),
         CREATOR,
-        text("creator_email", "E-mail of the person who wrote it (discovery listing only)."),
+        personal("creator_email", "E-mail of the person who wrote it (discovery listing only)."),
         text("report_id", "Numeric id of the report, as text (discovery listing only)."),
         text("space_id", "Numeric id of the collection, as text (discovery listing only)."),
         text("space_token", "Token of the collection (discovery listing only)."),
@@ -480,7 +487,7 @@ CHARTS = Endpoint(
         text("report_id", "Numeric id of the report, as text (discovery listing only)."),
         text("space_id", "Numeric id of the collection, as text (discovery listing only)."),
         text("space_token", "Token of the collection (discovery listing only)."),
-        text("report_creator_email", "E-mail of the report's creator (discovery listing only)."),
+        personal("report_creator_email", "E-mail of the report's creator (discovery listing only)."),
         text("exploration_url", "Where the chart can be explored (discovery listing only)."),
         text("web_url", "Address of the chart in Mode.", "_links.report_viz_web"),
     ),
@@ -664,7 +671,7 @@ DATA_SOURCES = Endpoint(
         flag("has_expensive_schema_updates", "Whether reading its schema is slow."),
         document("custom_attributes", "Further settings."),
         text("account_id", "Id of the account that owns it."),
-        text("account_username", "Username of the account that owns it."),
+        personal("account_username", "Username of the account that owns it."),
         text("organization_token", "Token of the workspace."),
         text("organization_plan_code", "Plan of the workspace."),
         CREATED,
@@ -805,10 +812,10 @@ MEMBERSHIPS = Endpoint(
     ),
     columns=(
         text("member_token", "Token of the person: joins `users.token`."),
-        text("member_username", "Username of the person.", "member_username|username"),
+        personal("member_username", "Username of the person.", "member_username|username"),
         text("token", "Token of the membership itself, where Mode sends one."),
-        text("name", "Name (short list only)."),
-        text("email", "E-mail (short list only)."),
+        personal("name", "Name (short list only)."),
+        personal("email", "E-mail (short list only)."),
         text("state", "active, invited or such."),
         flag("admin", "Whether the person is an admin of the workspace."),
         flag("invited", "Whether the person was invited and has not come yet."),
@@ -833,8 +840,8 @@ MEMBERS = Endpoint(
     ),
     columns=(
         text("member_token", "Token of the person: joins `users.token`."),
-        text("member_username", "Username of the person."),
-        text("member_email", "E-mail of the person."),
+        personal("member_username", "Username of the person."),
+        personal("member_email", "E-mail of the person."),
         text("token", "Token of the membership itself."),
         ID,
         text("state", "State of the membership."),
@@ -891,7 +898,7 @@ GROUP_MEMBERSHIPS = Endpoint(
         TOKEN,
         text("member_token", "Token of the person: joins `memberships.member_token`."),
         CREATED,
-        text("member_username", "Username of the person.", "_links.member"),
+        personal("member_username", "Username of the person.", "_links.member"),
         CREATOR,
     ),
 )
@@ -913,8 +920,8 @@ SPACE_MEMBERSHIPS = Endpoint(
         TOKEN,
         text("member_token", "Token of the member."),
         text("member_type", "Account or UserGroup."),
-        text("member_id", "Id or username of the member."),
-        text("email", "E-mail of the member, where Mode sends it."),
+        personal("member_id", "Id or username of the member."),
+        personal("email", "E-mail of the member, where Mode sends it."),
     ),
 )
 
@@ -953,13 +960,13 @@ USERS = Endpoint(
     columns=(
         TOKEN,
         ID,
-        text("username", "Username, as in links to the person."),
-        text("name", "Name of the person."),
-        text("email", "E-mail, where Mode sends it."),
+        personal("username", "Username, as in links to the person."),
+        personal("name", "Name of the person."),
+        personal("email", "E-mail, where Mode sends it."),
         flag("email_verified", "Whether the e-mail was verified."),
         flag("user", "True: this account is a person."),
         CREATED,
-        document("avatar", "What stands for a picture."),
+        personal("avatar", "What stands for a picture.", data_type="json"),
     ),
 )
 
@@ -980,19 +987,19 @@ AUDIT_LOGS = Endpoint(
     columns=(
         text("id", "Identifier of the event (UUID)."),
         text("action", "What was done."),
-        text("description", "The same in words."),
+        personal("description", "The same in words."),
         time("timestamp", "When it was done."),
-        text("actor_username", "Who did it.", "actor.username"),
+        personal("actor_username", "Who did it.", "actor.username"),
         text("actor_user_id", "Id of who did it, as text.", "actor.user_id"),
-        text("actor_ip", "Address it was done from; personal data.", "actor.ip"),
-        text("actor_user_agent", "Browser or program it was done with.", "actor.user_agent"),
+        personal("actor_ip", "Address it was done from.", "actor.ip"),
+        personal("actor_user_agent", "Browser or program it was done with.", "actor.user_agent"),
         text("entity_type", "Kind of thing it was done to.", "entity.entity_type"),
         text("entity_id", "Id of that thing, as text.", "entity.entity_id"),
-        text("entity_name", "Name of that thing.", "entity.entity_name"),
+        personal("entity_name", "Name of that thing.", "entity.entity_name"),
         text("correlation_id", "Joins events of one request.", "context.correlation_id"),
-        document("context", "All that Mode says of the circumstances."),
-        document("actor", "All that Mode says of the actor."),
-        document("entity", "All that Mode says of the thing."),
+        personal("context", "All that Mode says of the circumstances.", data_type="json"),
+        personal("actor", "All that Mode says of the actor.", data_type="json"),
+        personal("entity", "All that Mode says of the thing.", data_type="json"),
         text("workspace_username", "Workspace that it happened in."),
     ),
 )
@@ -1010,7 +1017,7 @@ WORKSPACES = Endpoint(
         text("name", "Name of the workspace."),
         CREATED,
         flag("user", "False: this account is a workspace."),
-        text("email", "Contact address."),
+        personal("email", "Contact address."),
         text("plan_code", "Plan: standard, plus or free."),
         text("trial_state", "pending, active or expired."),
         text("membership_type", "What the holder of the API key is in it: admin or full."),

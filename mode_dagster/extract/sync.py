@@ -19,6 +19,7 @@ from mode_dagster.extract.client import WORKERS, ModeClient
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError
 from mode_dagster.extract.ledger import Values, is_listing, kept_for_children, ledger_row, wanted_runs
+from mode_dagster.extract.personal import Privacy
 from mode_dagster.extract.plan import Plan, make_plan
 from mode_dagster.extract.report import Report
 from mode_dagster.extract.rows import Row
@@ -77,6 +78,7 @@ class Sync:
         self.plan: Plan | None = None
         self.requests_planned: int | None = None
         self.settings: Settings
+        self.privacy: Privacy
         self.stored: Stored
         self.executor: ThreadPoolExecutor
 
@@ -131,6 +133,8 @@ class Sync:
             return
         settings = self._given or load_settings()
         self.settings = self._stack.enter_context(reachable(settings, self.now))
+        key = self.settings.personal_data_key or self.settings.password
+        self.privacy = Privacy(self.settings.personal_data, key, self.settings.workspace)
         self.stored = Stored(self.pipeline)
         others = self.stored.workspaces - {self.settings.workspace}
         if others:

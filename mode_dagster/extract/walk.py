@@ -152,7 +152,9 @@ class EndpointWalk:
     def list_token(self, values: Values) -> str:
         """What the ledger calls the list: the token of its parent, empty for a list of the workspace."""
         route = self.route
-        return str(values[route.placeholders[-1]]) if route and route.placeholders else ""
+        name = route.placeholders[-1] if route and route.placeholders else ""
+        token = str(values[name]) if name else ""
+        return self._sync.privacy.pseudonym(token) if name == "username" else token
 
     def is_incremental(self, values: Values) -> bool:
         """Whether a list of runs need only be read back to the newest one that is stored and finished."""
@@ -217,7 +219,7 @@ class EndpointWalk:
                 rows = self._rows(route, values, walk)
                 self.values += [self._for_children(row, values) for row in rows]
                 self._sync.usernames.update(row[name] for row in rows for name in PEOPLE if row.get(name))
-                yield rows
+                yield [self._sync.privacy.protect(self.endpoint, row) for row in rows]
             self._conclude()
         finally:
             self.report.seconds = time.monotonic() - began
