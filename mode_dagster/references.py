@@ -21,6 +21,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
+from mode_dagster.freshness import model_freshness
 from mode_dagster.lineage import VERSION, Status
 from mode_dagster.models import RETRY, WHEN_UPSTREAM_CHANGED, markdown_table
 from mode_dagster.reference_tables import (
@@ -137,6 +138,7 @@ def _spec(table: str, workspace: Workspace, automation: dg.AutomationCondition[A
         },
         code_version=str(VERSION),
         automation_condition=automation,
+        freshness_policy=model_freshness(),
     )
 
 

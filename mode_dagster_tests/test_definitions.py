@@ -109,3 +109,9 @@ def test_extract_never_imports_dagster(run):
         "import sys, mode_dagster.extract.__main__; sys.exit(any(m.split('.')[0] == 'dagster' for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", check], check=False, cwd=Path.cwd()).returncode == 0
+
+
+def test_every_asset_says_how_old_it_may_get():
+    specs = [spec for asset in build_mode_definitions().assets for spec in asset.specs]
+    assert len(specs) > len(BY_NAME)
+    assert [spec.key.to_user_string() for spec in specs if spec.freshness_policy is None] == []

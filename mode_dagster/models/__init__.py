@@ -17,6 +17,7 @@ from typing import Any
 
 import dagster as dg
 
+from mode_dagster.freshness import model_freshness
 from mode_dagster.models.build import Built, ModelError, Violations, key_check, run_model, table_name, violations
 from mode_dagster.models.header import Model, read_model
 from mode_dagster.models.sample import markdown_table
@@ -96,6 +97,7 @@ def _asset(
         code_version=hashlib.sha256(model.sql.encode()).hexdigest()[:12],
         retry_policy=RETRY,
         automation_condition=automation,
+        freshness_policy=model_freshness(),
     )
     def build(context: dg.AssetExecutionContext, mode_duckdb: WarehouseResource) -> dg.MaterializeResult[Any]:
         began = time.monotonic()

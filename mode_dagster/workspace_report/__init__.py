@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from mode_dagster.extract.pipeline import database_path
+from mode_dagster.freshness import model_freshness
 from mode_dagster.models import RETRY, WHEN_UPSTREAM_CHANGED, ModelError
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.workspace import Workspace
@@ -39,6 +40,7 @@ def build_workspace_report(
         kinds={"html", "duckdb"},
         retry_policy=RETRY,
         automation_condition=automation,
+        freshness_policy=model_freshness(),
     )
     def write(mode_duckdb: WarehouseResource) -> dg.MaterializeResult[Any]:
         try:
