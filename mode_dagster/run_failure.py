@@ -7,6 +7,7 @@ Not here: which runs are told, and to whom (`sensors`).
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from mode_dagster.webhook import Message, clock, escaped, link
 from mode_dagster.workspace import Workspace
@@ -72,7 +73,8 @@ def _how_it_ended(context: dg.RunFailureSensorContext) -> str:
         event = record.event_log_entry.get_dagster_event()
         if event.event_type is dg.DagsterEventType.RUN_FAILURE:
             break
-        said = event.message or said
+        error = event.engine_event_data.error if event.event_specific_data else None
+        said = " ".join(part for part in (event.message, _at_the_bottom(error)) if part) or said
     return said
 
 
@@ -81,10 +83,14 @@ def _reason(event: dg.DagsterEvent) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
-    error = data.error
+    return _at_the_bottom(data.error) or "It did not say why."
+
+
+def _at_the_bottom(error: SerializableErrorInfo | None) -> str:
+    """The message of the exception that all others come from; none of their stack."""
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error is not None else "It did not say why."
+    return error.message.strip() if error is not None else ""
 
 
 def _what_to_do(context: dg.RunFailureSensorContext) -> str:

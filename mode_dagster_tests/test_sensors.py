@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import dagster as dg
 import duckdb
 import pytest
+from dagster._core.events import EngineEventData
+from dagster_shared.error import SerializableErrorInfo
 
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.build import RESOURCES
@@ -292,6 +294,13 @@ def test_a_killed_run_is_told_by_what_dagster_noted(instance, watch, webhook):
     assert "terminated by signal 9" in webhook.text
     assert "nothing yet. Dagster starts it again by itself." in webhook.text
     assert "never started" in webhook.text
+    lost = instance.add_run(dg.DagsterRun(job_name="mode_sync"))
+    error = SerializableErrorInfo("ImportError: no module\n", ["its stack"], "ImportError")
+    instance.report_engine_event("Could not load job definition.", lost, EngineEventData(error=error))
+    instance.report_run_failed(lost)
+    watch()
+    assert "Could not load job definition. ImportError: no module" in webhook.text
+    assert "its stack" not in webhook.text
     late = instance.add_run(dg.DagsterRun(job_name="mode_sync", tags={"dagster/retry_number": "2"}))
     instance.report_run_failed(late, "Exceeded maximum runtime of 28800 seconds.")
     watch()
