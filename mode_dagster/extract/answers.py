@@ -5,6 +5,7 @@ Not here: sending (`client`), where the rows are in a body (`rows`).
 """
 
 import json as lenient_json
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -189,4 +190,16 @@ def _said(response: requests.Response) -> str:
     except ValueError:
         return ""
     message = body.get("message") if isinstance(body, dict) else None
-    return str(message)[:200] if message else ""
+    return _without_secrets(str(message), response)[:200] if message else ""
+
+
+def _without_secrets(text: str, response: requests.Response) -> str:
+    """The text without our credentials, which a server may repeat to say that they are wrong."""
+    _, _, sent = response.request.headers.get("Authorization", "").partition(" ")
+    try:
+        parts = b64decode(sent).decode().split(":")
+    except ValueError:
+        parts = []
+    for secret in filter(None, (sent, ":".join(parts), *parts)):
+        text = text.replace(secret, "…")
+    return text

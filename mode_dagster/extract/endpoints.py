@@ -580,7 +580,7 @@ QUERY_RUNS = Endpoint(
         text("data_source_token", "Token of the data source: joins `data_sources.token`."),
         text("raw_source", "The SQL as written when it ran."),
         text("rendered_source", "The SQL that was sent, parameters filled in."),
-        text("statement_annotation", "Comment that Mode adds to the SQL."),
+        personal("statement_annotation", "Comment that Mode adds to the SQL."),
         document("parameters", "Parameter values."),
         flag("limit", "Whether Mode limited the number of rows."),
         number("max_result_bytes", "Largest result allowed, in bytes."),

@@ -17,6 +17,9 @@ Row = dict[str, Any]
 PERSONAL_NAME = re.compile(r"e?mail|user_?name|(first|last|full)_?name|phone|avatar|user_agent|(^|_)ip(_|$)")
 """Names of fields that are personal wherever Mode does not document them."""
 
+HIDDEN = "…"
+"""What stands for a dropped name inside a text."""
+
 
 class PersonalData(StrEnum):
     """What is stored of people."""
@@ -72,15 +75,17 @@ class Privacy:
             endpoint: Whose row.
             name: Of the column.
             value: As it was read.
-            known: The row's personal values, which other columns may repeat: a token made of a link, an address.
+            known: The row's personal values, which other columns may repeat: a token made of a link, an address, a
+                description that names the owner.
             is_personal: Whether the column is.
             is_open: Whether nobody knows what may be in it.
         """
         if is_personal or (isinstance(value, str) and value in known):
             # a key may not be empty
             return self.pseudonym(str(value)) if name in endpoint.key else self._hidden(value)
-        if name.endswith("_url") and isinstance(value, str):
-            return "/".join(self.pseudonym(part) if part in known else part for part in value.split("/"))
+        if isinstance(value, str) and known:
+            named = "|".join(re.escape(text) for text in sorted(known, key=len, reverse=True))
+            return re.sub(rf"(?<!\w)({named})(?!\w)", lambda found: self._hidden(found[0]) or HIDDEN, value)
         return self._without_personal_names(value) if is_open else value
 
     def _hidden(self, value: Any) -> Any:
