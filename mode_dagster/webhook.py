@@ -8,7 +8,7 @@ The webhook's address is a secret: it is in no message, and requests' own error 
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,8 @@ BLOCKS = 50
 """Slack refuses a message that has more blocks."""
 TIMEOUT = 5.0
 TRIES = 3
+PAUSE = 1.0
+"""Seconds before the second try, twice as many before the third."""
 
 
 class NotTold(Exception):  # noqa: N818 - says a state, not a fault of the caller
@@ -71,13 +73,12 @@ def clock(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "unknown"
 
 
-def post(address: str, message: Message, sleep: Callable[[float], None] = time.sleep, timeout: float = TIMEOUT) -> None:
+def post(address: str, message: Message, timeout: float = TIMEOUT) -> None:
     """Sends a message; tries again where that may help.
 
     Args:
         address: The webhook.
         message: What to send.
-        sleep: Waits between the tries.
         timeout: Seconds to wait for an answer, each time.
 
     Raises:
@@ -86,7 +87,7 @@ def post(address: str, message: Message, sleep: Callable[[float], None] = time.s
     came_back = ""
     for attempt in range(TRIES):
         if attempt:
-            sleep(2.0 ** (attempt - 1))
+            time.sleep(PAUSE * 2 ** (attempt - 1))
         came_back, may_help = _post_once(address, message, timeout)
         if not came_back:
             return

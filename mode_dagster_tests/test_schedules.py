@@ -1,5 +1,6 @@
 """What starts by itself: when, unless what it would do is being done, and models once after their tables."""
 
+import functools
 import time
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ def stored(tmp_path):
         yield created
 
 
+@functools.cache
 def schedules(name: str = "", operation: Operation | None = None) -> dict[str, dg.ScheduleDefinition]:
     workspace = Workspace(name)
     jobs = build_jobs(workspace, [build_assets(workspace)])

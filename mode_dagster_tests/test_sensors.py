@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -47,7 +46,8 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(monkeypatch) -> Iterator[Receiver]:
+    monkeypatch.setattr("mode_dagster.webhook.PAUSE", 0)
     state = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,9 +75,8 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def webhook(receiver, monkeypatch) -> Receiver:
-    """A receiver that is set as `webhook_url`; nothing waits between tries."""
+    """A receiver that is set as `webhook_url`."""
     monkeypatch.setenv(f"{ENV_PREFIX}WEBHOOK_URL", receiver.address)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     return receiver
 
 
@@ -129,7 +128,7 @@ def test_names_of_others_can_be_no_markup():
 )
 def test_a_hiccup_of_the_webhook_is_got_over(receiver, statuses, requests):
     receiver.statuses = statuses
-    post(receiver.address, Message("t"), sleep=lambda seconds: None, timeout=0.3)
+    post(receiver.address, Message("t"), timeout=0.3)
     assert len(receiver.got) == requests
 
 
@@ -146,7 +145,7 @@ def test_a_hiccup_of_the_webhook_is_got_over(receiver, statuses, requests):
 def test_a_webhook_that_takes_nothing_is_named_without_its_address(receiver, statuses, requests, said):
     receiver.statuses = statuses
     with pytest.raises(NotTold) as raised:
-        post(receiver.address, Message("t"), sleep=lambda seconds: None, timeout=0.2)
+        post(receiver.address, Message("t"), timeout=0.2)
     assert said in str(raised.value)
     assert "webhook_url" in str(raised.value)
     assert "4711" not in str(raised.value)
@@ -155,7 +154,7 @@ def test_a_webhook_that_takes_nothing_is_named_without_its_address(receiver, sta
 
 def test_nobody_at_the_address(receiver):
     with pytest.raises(NotTold, match="ConnectionError") as raised:
-        post("http://127.0.0.1:1/services/secret-4711", Message("t"), sleep=lambda seconds: None)
+        post("http://127.0.0.1:1/services/secret-4711", Message("t"))
     assert "4711" not in str(raised.value)
 
 
