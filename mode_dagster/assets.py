@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 import dagster as dg
-from dagster_dlt import dlt_assets
+from dagster_dlt import build_dlt_asset_specs
 from dagster_dlt.dlt_event_iterator import DltEventType
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
@@ -79,12 +79,11 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
     pipeline = mode_pipeline(names.pipeline_name, names.dataset)
     translator = ModeTranslator(workspace=names)
 
-    @dlt_assets(
-        dlt_source=mode_analytics_source(),
-        dlt_pipeline=pipeline,
-        name=names.named(OP),
-        dagster_dlt_translator=translator,
-        pool=names.pool,
+    specs = build_dlt_asset_specs(mode_analytics_source(), pipeline, translator)
+
+    # @dlt_assets is the same, but for its objects in the specs' metadata, which the page shows as unserializable
+    @dg.multi_asset(
+        name=names.named(OP), specs=[_without_objects(spec) for spec in specs], can_subset=True, pool=names.pool
     )
     def mode(
         context: dg.AssetExecutionContext, config: SyncConfig, mode_dlt: ModeDltResource
@@ -106,11 +105,10 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
             if sync.failures and LEDGER not in selected:
                 raise _failure(sync.failures)
 
-    return mode.map_asset_specs(_without_objects)
+    return mode
 
 
 def _without_objects(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """dagster-dlt leaves its objects in the metadata, where the page shows them as unserializable."""
     kept = {name: value for name, value in spec.metadata.items() if not name.startswith("dagster_dlt/")}
     return spec.replace_attributes(metadata=kept)
 

@@ -4,30 +4,32 @@ Here: one look at each table after a load.
 Not here: what the load did (`materialization`), the tables' shape (`extract.endpoints`).
 
 A sample goes into Dagster's event log, which outlives the rows and is read by more people than the tables. So it has
-only columns that are named here: none that tells of a person, and no text of a query or of an error.
+only columns that are named here, less those that the catalogue calls personal: no text of a query or of an error.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from dlt.pipeline.pipeline import Pipeline
 
+from mode_dagster.extract.endpoints import BY_NAME
+
 SAMPLE_ROWS = 5
-SAMPLE_COLUMNS = 5
+SAMPLE_COLUMNS = 4
+"""As many as the page shows side by side in a window of ordinary width."""
 SHOWN = (
-    *("name", "title", "query_name", "endpoint", "action", "token", "state", "outcome", "http_status", "error_code"),
-    *("chart_type", "data_type", "filter_type", "adapter", "database", "frequency", "cron_hour", "time_zone", "rows"),
-    *("space_type", "group_type", "entity_type", "accessor_type", "member_type", "plan_code", "member_count"),
-    *("email_subscriber_count", "edited_at", "last_run_at", "created_at", "completed_at", "timestamp", "read_at"),
-    *("activated_at", "last_day_engaged", "updated_at", "type", "admin", "view_count", "query_count"),
+    *("name", "title", "query_name", "endpoint", "action", "token", "state", "outcome", "rows"),
+    *("chart_type", "data_type", "filter_type", "adapter", "database", "frequency", "cron_hour"),
+    *("space_type", "group_type", "entity_type", "accessor_type", "member_type", "plan_code", "error_code"),
+    *("member_count", "email_subscriber_count", "edited_at", "last_run_at", "created_at", "completed_at"),
+    *("timestamp", "read_at", "activated_at", "last_day_engaged", "updated_at", "type", "admin", "view_count"),
     *("report_token", "query_token", "schedule_token", "dataset_token", "space_token", "group_token", "member_token"),
 )
 """Columns that a sample may show, the most telling first."""
 NEWEST = ("completed_at", "timestamp", "edited_at", "created_at", "read_at", "activated_at", "last_day_engaged")
 """What tells the newest rows: the first of these that a table has."""
-PERSONAL = "email"
-"""A table with this column holds people: their names stay out, too."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Contents:
     """One look at a table."""
 
     rows: int
-    live: int
-    """Rows without `deleted_at`."""
+    live: int | None
+    """Rows without `deleted_at`; None where the table has no such column."""
     columns: Sequence[str]
     sample: Sequence[Sequence[Any]]
     """The newest live rows, in those columns."""
@@ -47,26 +49,33 @@ def look_into(pipeline: Pipeline, tables: Collection[str]) -> Mapping[str, Conte
     with pipeline.sql_client() as client:
         found = {}
         for table in tables:
-            columns = list(pipeline.default_schema.get_table_columns(table))
-            name = client.make_qualified_table_name(table)
-            found[table] = _look(client, name, columns)
+            columns = pipeline.default_schema.get_table_columns(table)
+            found[table] = _look(client, client.make_qualified_table_name(table), columns, shown(table, columns))
     return found
 
 
-def _look(client: Any, table: str, columns: Collection[str]) -> Contents:
-    live = "deleted_at IS NULL" if "deleted_at" in columns else "TRUE"
+def _look(client: Any, table: str, columns: Collection[str], sampled: Sequence[str]) -> Contents:
+    is_marked = "deleted_at" in columns
+    live = "deleted_at IS NULL" if is_marked else "TRUE"
     newest = next((f"{name} DESC NULLS LAST" for name in NEWEST if name in columns), "1")
-    shown = sample_columns(columns)
-    selected = ", ".join(client.escape_column_name(name) for name in shown)
+    selected = ", ".join(client.escape_column_name(name) for name in sampled)
     # the names are those of the catalogue
-    counts = client.execute_sql(f"SELECT count(*), count(*) FILTER (WHERE {live}) FROM {table}")  # noqa: S608
-    rows = client.execute_sql(
+    ((rows, alive),) = client.execute_sql(f"SELECT count(*), count(*) FILTER (WHERE {live}) FROM {table}")  # noqa: S608
+    sample = client.execute_sql(
         f"SELECT {selected} FROM {table} WHERE {live} ORDER BY {newest} LIMIT {SAMPLE_ROWS}"  # noqa: S608
     )
-    return Contents(rows=int(counts[0][0]), live=int(counts[0][1]), columns=shown, sample=rows)
+    return Contents(
+        rows=rows, live=alive if is_marked else None, columns=sampled, sample=[[*map(_short, row)] for row in sample]
+    )
 
 
-def sample_columns(columns: Collection[str]) -> Sequence[str]:
-    """The columns of a table that a sample shows."""
-    hidden = {"name"} if PERSONAL in columns else set()
-    return [name for name in SHOWN if name in columns and name not in hidden][:SAMPLE_COLUMNS]
+def _short(value: Any) -> Any:
+    """Seconds are more than a page has room for."""
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
+
+
+def shown(table: str, columns: Collection[str]) -> Sequence[str]:
+    """Those of a table's columns that a sample shows."""
+    endpoint = BY_NAME.get(table)
+    personal = {column.name for column in endpoint.all_columns if column.personal} if endpoint else set()
+    return [name for name in SHOWN if name in columns and name not in personal][:SAMPLE_COLUMNS]

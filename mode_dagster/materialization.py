@@ -26,22 +26,24 @@ FAILED = "failed_tables"
 """Metadata of the ledger: what stopped each table that could not be read in that sync."""
 TABLE_FACTS = ("table", "fetched", "requests", "lists read", "unchanged", "note")
 MODE = "mode.com"
+SHORTEST = 0.1
+"""Seconds; a rate over less tells nothing."""
 
 
 def load_metadata(pipeline: Pipeline, table: str, sync: Sync, contents: Contents) -> Mapping[str, Any]:
     """Metadata of one materialization."""
     report = sync.reports[table]
     metadata = {
+        "completeness": dg.MetadataValue.md(completeness(report)),
         **_stored(pipeline, table, contents),
         "dagster/column_schema": _real_columns(pipeline, table),
-        "completeness": dg.MetadataValue.md(completeness(report)),
         **_effort(report.requests, report.seconds),
         "rows_fetched": report.rows,
         "lists_read": report.lists,
         "lists_unchanged": report.unchanged,
         "lists_known_empty": report.empty,
         "lists_refused": report.skipped.total(),
-        **_page_in_mode(sync.settings),
+        **page_in_mode(sync.settings),
     }
     if sync.plan is not None:
         metadata["plan"] = str(sync.plan)
@@ -59,15 +61,16 @@ def load_metadata(pipeline: Pipeline, table: str, sync: Sync, contents: Contents
 
 def ledger_metadata(pipeline: Pipeline, sync: Sync, contents: Contents) -> Mapping[str, Any]:
     """Metadata of the ledger's materialization: the sync as a whole."""
+    failed = {FAILED: {table: str(error) for table, error in sync.failures.items()}} if sync.failures else {}
     return {
+        **failed,
+        "tables": dg.MetadataValue.md(markdown_table(TABLE_FACTS, [_facts(*item) for item in sync.reports.items()])),
         **_stored(pipeline, LEDGER, contents),
         "dagster/column_schema": documented_columns(LEDGER),
-        "tables": dg.MetadataValue.md(markdown_table(TABLE_FACTS, [_facts(*item) for item in sync.reports.items()])),
         **_effort(sync.requests, max(report.seconds for report in sync.reports.values())),
         "refused_429": sync.client.refused,
         "plan": str(sync.plan),
-        **_page_in_mode(sync.settings),
-        FAILED: {table: str(error) for table, error in sync.failures.items()},
+        **page_in_mode(sync.settings),
     }
 
 
@@ -101,21 +104,22 @@ def _times(number: int, noun: str) -> str:
 
 def _stored(pipeline: Pipeline, table: str, contents: Contents) -> Mapping[str, Any]:
     """What the table holds now."""
-    return {
+    metadata = {
         "dagster/row_count": contents.rows,
         "dagster/table_name": f"{pipeline.dataset_name}.{table}",
-        "rows_live": contents.live,
-        "rows_deleted": contents.rows - contents.live,
         "sample": dg.MetadataValue.md(markdown_table(contents.columns, contents.sample)),
     }
+    if contents.live is not None:
+        metadata |= {"rows_live": contents.live, "rows_deleted": contents.rows - contents.live}
+    return metadata
 
 
 def _effort(requests: int, seconds: float) -> Mapping[str, Any]:
-    rate = {"requests_per_second": round(requests / seconds, 1)} if seconds > 0 else {}
+    rate = {"requests_per_second": round(requests / seconds, 1)} if seconds >= SHORTEST else {}
     return {"requests": requests, "seconds": round(seconds, 2), **rate}
 
 
-def _page_in_mode(settings: Settings) -> Mapping[str, Any]:
+def page_in_mode(settings: Settings) -> Mapping[str, Any]:
     """The workspace in Mode's app; nothing where something else answers in Mode's place."""
     host = urlsplit(settings.base_url).hostname or ""
     if host != MODE and not host.endswith(f".{MODE}"):

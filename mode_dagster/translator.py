@@ -64,7 +64,7 @@ class ModeTranslator(DagsterDltTranslator):
             key=self.workspace.table_key(table),
             deps=[self.workspace.table_key(above) for above in upstream(endpoint)],
             group_name=self.workspace.group(endpoint.family),
-            description=f"{endpoint.description}\n\n{_bullets(how_it_is_read(endpoint))}",
+            description=_description(endpoint),
             owners=[],
             freshness_policy=freshness_policy(endpoint.family),
         ).merge_attributes(
@@ -94,8 +94,10 @@ def upstream(endpoint: Endpoint) -> Sequence[str]:
     return [*([endpoint.parent] if endpoint.parent else []), *endpoint.references]
 
 
-def _bullets(facts: Iterable[str]) -> str:
-    return "\n".join(f"- {fact}" for fact in facts)
+def _description(endpoint: Endpoint) -> str:
+    facts = "\n".join(f"- {fact}" for fact in how_it_is_read(endpoint))
+    # the catalog shows the beginning on one line, so that words come first
+    return f"{endpoint.description}\n\nHow it is read:\n\n{facts}"
 
 
 def how_it_is_read(endpoint: Endpoint) -> Sequence[str]:
@@ -116,7 +118,7 @@ def _routes(endpoint: Endpoint) -> Sequence[tuple[Listing, Route]]:
 
 
 def _request(route: Route, mode: str) -> str:
-    return f"{mode}`GET {'/batch' if route.batch else '/api'}{route.path}`, {route.pager}"
+    return f"{mode}`GET {'/batch' if route.batch else '/api'}{route.path}`, paging: {route.pager}"
 
 
 def _when(endpoint: Endpoint) -> str:

@@ -161,7 +161,7 @@ def test_assets_say_what_they_are_before_any_load():
         if spec.key == asset_key(LEDGER):
             continue
         endpoint = BY_NAME[spec.key.path[-1]]
-        assert spec.description.startswith(f"{endpoint.description}\n\n- ")
+        assert spec.description.startswith(f"{endpoint.description}\n\nHow it is read:")
         assert spec.group_name == endpoint.family
         assert spec.kinds == {"dlt", "duckdb"}
         assert len(spec.metadata["dagster/column_schema"].columns) == len(endpoint.all_columns)

@@ -1,0 +1,106 @@
+"""Takes the pictures of Dagster's UI that are in this folder: `python docs/images/take.py`, about a minute.
+
+Here: which pages, and what must be on them before the picture is taken.
+Not here: starting Dagster and the browser (`mode_dagster_tests.browser`).
+
+Loads the bundled sandbox into a temporary folder; needs Chromium on PATH.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mode_dagster.extract.endpoints import Family
+from mode_dagster.workspace import Workspace
+from mode_dagster_tests.browser import Page, browser, webserver
+
+HERE = Path(__file__).parent
+LOADS = 3
+"""So that plots have more than one point."""
+SETTLE = 3
+"""Seconds for icons and lines to be drawn once the words are there."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One page and what to do on it."""
+
+    name: str
+    path: str
+    expected: Sequence[str]
+    click: str = ""
+    """Text of a button that is pressed first."""
+    scroll_to: str = ""
+    """Heading that is brought to the top at last."""
+    size: tuple[int, int] = (1400, 900)
+
+
+GROUPS = [*(Workspace().group(family) for family in Family), Workspace().group()]
+UPSTREAM = "?view=lineage&lineageScope=upstream&lineageDepth=4"
+PICTURES = (
+    Picture("groups", "/asset-groups", GROUPS, size=(1800, 1000)),
+    Picture(
+        "lineage",
+        "/assets/mode_marts/report_health?view=lineage&lineageScope=upstream&lineageDepth=4",
+        ["report_health"],
+    ),
+    Picture("reports", "/assets/mode/reports", ["Freshness policy", "Row count", "Every report of every collection"]),
+    Picture("reports-metadata", "/assets/mode/reports", ["Metadata", "completeness"], scroll_to="Metadata"),
+    Picture("runs-plots", "/assets/mode/runs", ["Metadata", "Plots"], scroll_to="Metadata", click="Plots"),
+    Picture("ledger", "/assets/mode/sync_ledger", ["Metadata", "refused_429"], scroll_to="Metadata"),
+    Picture("checks", "/assets/mode/reports?view=checks", ["Checks"]),
+    Picture("automation", "/automation", ["Automation"]),
+    Picture("catalog", "/assets", ["Catalog", "Asset name"], size=(1400, 700)),
+)
+
+
+def main(names: Sequence[str]) -> None:
+    """Takes all pictures, or those that are named."""
+    wanted = [picture for picture in PICTURES if not names or picture.name in names]
+    with tempfile.TemporaryDirectory(prefix="mode-dagster-pictures-") as folder:
+        prepare(Path(folder))
+        with webserver(Path(folder), "dev") as address, browser(Path(folder) / "profile") as page:
+            for picture in wanted:
+                take(page, address, picture)
+
+
+def prepare(folder: Path) -> None:
+    """A Dagster instance in which the sandbox was loaded."""
+    home = folder / "home"
+    home.mkdir()
+    shutil.copy(HERE.parent.parent / "deploy" / "dagster.local.yaml", home / "dagster.yaml")
+    os.environ |= {
+        "DAGSTER_HOME": str(home),
+        "DLT_DATA_DIR": str(folder / "dlt"),
+        "DESTINATION__DUCKDB__CREDENTIALS": str(folder / "mode_analytics.duckdb"),
+        "SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL": "sandbox",
+    }
+    load = [sys.executable, "-m", "dagster", "job", "execute", "-m", "mode_dagster.definitions", "-j", "mode_sync"]
+    for _ in range(LOADS):
+        subprocess.run(load, cwd=folder, check=True, capture_output=True)  # noqa: S603 - our own command
+
+
+def take(page: Page, address: str, picture: Picture) -> None:
+    """Goes there and writes the picture."""
+    page.resize(*picture.size)
+    page.open(f"{address}{picture.path}", *picture.expected)
+    time.sleep(SETTLE)
+    if picture.click:
+        page.click(picture.click)
+    time.sleep(SETTLE)
+    if picture.scroll_to:
+        page.scroll_to(picture.scroll_to)
+    time.sleep(SETTLE)
+    file = HERE / f"{picture.name}.png"
+    file.write_bytes(page.picture())
+    print(f"{file.name}: {file.stat().st_size // 1024} kB")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
