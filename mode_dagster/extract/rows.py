@@ -171,7 +171,7 @@ class RowReader:
                 row[name] = None
             elif value is not None and (name in self._endpoint.key or _is_identifier(name)):
                 row[name] = _text(value)
-            elif _is_out_of_range(value, self._types.get(name, "")):
+            elif _is_out_of_range(value, self._types.get(name) or _type_by_name(name)):
                 row[name], beside[f"{name}__v_text"] = None, str(value)
         row.update(beside)
 
@@ -213,17 +213,22 @@ def _is_out_of_range(value: Any, kind: str) -> bool:
 
     Args:
         value: Neither an object nor a list.
-        kind: Type of its column; empty for a column that is not documented, whose type dlt finds out.
+        kind: Type of its column; empty for a column whose type dlt finds out.
     """
     if isinstance(value, str):
         if kind == "bigint":
             return value.strip().lstrip("+-").isdecimal() and whole(value) is None
-        return kind in ("timestamp", "") and whole(value[:4]) in (0, 1, 9999) and not _is_moment(value)
+        return kind == "timestamp" and whole(value[:4]) in (0, 1, 9999) and not _is_moment(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if kind == "timestamp":
         return not FIRST_SECOND <= value <= LAST_SECOND
     return kind != "double" and abs(value) > LARGEST
+
+
+def _type_by_name(name: str) -> str:
+    """What an undocumented column is taken for (see `source`), however dlt is going to spell it."""
+    return "timestamp" if re.sub("[^a-z]", "", name.lower()).endswith("at") else ""
 
 
 def _is_moment(text: str) -> bool:

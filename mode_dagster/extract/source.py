@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import dlt
-from dlt.common.schema.typing import TColumnSchema
+from dlt.common.schema.typing import TColumnSchema, TSimpleRegex
 from dlt.common.schema.utils import new_table
 from dlt.extract import DltResource
 
@@ -29,6 +29,9 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
     """
     shared = _Shared(sync)
     schema = dlt.current.source_schema()
+    # by name and not by the first value: dlt 1.31 fails where a column that it took for times meets something else
+    schema.remove_type_detection("iso_timestamp")
+    schema.update_preferred_types({TSimpleRegex("re:_at$"): "timestamp"}, normalize_identifiers=False)
     for endpoint in ENDPOINTS:
         # in the schema and not in the resource's hints: the ledger's hints would inherit them
         schema.update_table(new_table(endpoint.name, columns=column_hints(endpoint.all_columns, endpoint.key)))

@@ -7,7 +7,7 @@ Not here: the order of the tables and what they share (`sync`), HTTP (`client`),
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -218,7 +218,7 @@ class EndpointWalk:
             for values, walk in self._walks_of_due():
                 rows = self._rows(route, values, walk)
                 self.values += [self._for_children(row, values) for row in rows]
-                self._sync.usernames.update(row[name] for row in rows for name in PEOPLE if row.get(name))
+                self._sync.usernames.update(_people(rows))
                 yield [self._sync.privacy.protect(self.endpoint, row) for row in rows]
             self._conclude()
         finally:
@@ -484,6 +484,12 @@ class EndpointWalk:
             return {**inherited, **own, **token}
         # charts follow their report: its times, not the query's own
         return {**own, **inherited, **token}
+
+
+def _people(rows: Iterable[Row]) -> Iterator[str]:
+    """Usernames met in rows."""
+    for row in rows:
+        yield from (name for name in map(row.get, PEOPLE) if name and isinstance(name, str))
 
 
 def _words(name: str) -> str:
