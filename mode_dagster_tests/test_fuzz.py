@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from mode_dagster.extract import client as client_module
@@ -126,6 +126,7 @@ def ask_ledger(row: dict) -> None:
     body=st.one_of(st.binary(max_size=60), values.map(lambda value: json.dumps(value).encode()), st.just(b"[" * 2000)),
     headers=st.dictionaries(st.sampled_from(["Retry-After", "Date", "Location", "Content-Type"]), texts),
 )
+@example(status=302, body=b"", headers={"Location": "//["})
 def test_any_answer_is_a_json_object_or_a_named_error(status, body, headers):
     response = answer(status, body, headers)
     assert is_not_json(response, None) in (True, False)

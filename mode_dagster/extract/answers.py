@@ -179,7 +179,10 @@ def _where(response: requests.Response) -> str:
 
 def _target(response: requests.Response) -> str:
     """Where a redirection leads, without its query, which may hold secrets."""
-    target = urlsplit(response.headers.get("Location", ""))
+    try:
+        target = urlsplit(response.headers.get("Location", ""))
+    except ValueError:
+        return "nowhere"
     return f"{target.scheme}://{target.hostname}{target.path}"[:200] if target.hostname else (target.path or "nowhere")
 
 
