@@ -9,8 +9,8 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from mode_dagster.cli import main
 from mode_dagster.build import build_mode_definitions
+from mode_dagster.cli import main
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.sandbox import Fault, SandboxOptions, serve
 

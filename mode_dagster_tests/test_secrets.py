@@ -275,6 +275,10 @@ def test_hashes_need_a_key_that_nobody_can_try_out(key, monkeypatch):
         load_settings()
 
 
+def test_the_sandbox_listens_on_this_machine_only(sandbox):
+    assert sandbox._server.server_address[0] == "127.0.0.1"
+
+
 def test_settings_show_no_secret():
     shown = repr(Settings(username="u-4711", password="p-4711", personal_data_key="k-4711"))
     assert "4711" not in shown

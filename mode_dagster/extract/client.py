@@ -94,8 +94,10 @@ class Walk:
 
     @property
     def is_short(self) -> bool:
-        """Whether Mode said that there are pages which it did not give."""
-        return not self.is_cut and self.pages_said is not None and self.pages < self.pages_said
+        """Whether Mode said that there are pages which it did not give, and rows in them."""
+        if self.is_cut or self.pages_said is None or self.pages >= self.pages_said:
+            return False
+        return self.total_count is None or len(self.rows) < self.total_count
 
 
 class _LimitedAdapter(HTTPAdapter):

@@ -321,14 +321,16 @@ class EndpointWalk:
         """
         walk = ask(is_enough=self._is_enough(values))
         counter = whole(values.get(self.endpoint.counter)) if self.endpoint.counter else None
-        before = self._stored.get(self.list_token(values), 0)
+        # what is history is never marked as deleted, and may be longer here than in Mode
+        before = 0 if self.endpoint.history else self._stored.get(self.list_token(values), 0)
         if not walk.is_list and not walk.rows and (known := max(counter or 0, walk.total_count or 0, before)):
             raise ModeResponseError(
                 f"Could not {intent}: the answer has no list, and there were {known} rows. Nothing of it was taken; "
                 "run it again later, and look at Mode if it stays so."
             )
         has_pages = walk.pages > 1 and (pager is not Pager.UNSEEN or len(walk.rows) >= PAGE)
-        if has_pages and not walk.is_cut and len(self._own(walk)) < max(before, walk.total_count or 0):
+        wanted = 0 if self.endpoint.history else max(before, walk.total_count or 0)
+        if has_pages and len(self._own(walk)) < wanted:
             walk = walk.and_again(ask())
         if walk.is_short:
             raise ModeResponseError(
