@@ -218,7 +218,10 @@ def _is_out_of_range(value: Any, kind: str) -> bool:
     if isinstance(value, str):
         if kind == "bigint":
             return value.strip().lstrip("+-").isdecimal() and whole(value) is None
-        return kind == "timestamp" and whole(value[:4]) in (0, 1, 9999) and not _is_moment(value)
+        # most years begin with 1 or 2, and need no closer look
+        return (
+            kind == "timestamp" and value[:1] not in "12" and whole(value[:4]) in (0, 1, 9999) and not _is_moment(value)
+        )
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if kind == "timestamp":
