@@ -106,7 +106,7 @@ def network_errors(intent: str, path: str) -> Iterator[None]:
     except requests.exceptions.RequestException as error:
         raise ModeUnavailable(
             f"Could not {intent}: no answer to GET {path} ({_reason(error)}). "
-            "Check base_url and the network (and HTTPS_PROXY, if there is a proxy); if they are right, run it again later."
+            "Check base_url and the network (HTTPS_PROXY names a proxy); if they are right, run it again later."
         ) from None
 
 
