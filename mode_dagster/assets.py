@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 import dagster as dg
-from dagster_dlt import build_dlt_asset_specs
+from dagster_dlt import dlt_assets
 from dagster_dlt.dlt_event_iterator import DltEventType
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
@@ -77,13 +77,13 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
     """
     names = workspace or Workspace()
     pipeline = mode_pipeline(names.pipeline_name, names.dataset)
-    translator = ModeTranslator(workspace=names)
 
-    specs = build_dlt_asset_specs(mode_analytics_source(), pipeline, translator)
-
-    # @dlt_assets is the same, but for its objects in the specs' metadata, which the page shows as unserializable
-    @dg.multi_asset(
-        name=names.named(OP), specs=[_without_objects(spec) for spec in specs], can_subset=True, pool=names.pool
+    @dlt_assets(
+        dlt_source=mode_analytics_source(),
+        dlt_pipeline=pipeline,
+        name=names.named(OP),
+        dagster_dlt_translator=ModeTranslator(workspace=names),
+        pool=names.pool,
     )
     def mode(
         context: dg.AssetExecutionContext, config: SyncConfig, mode_dlt: ModeDltResource
@@ -96,8 +96,7 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
             with mode_errors(), no_other_sync(pipeline):
                 load_pending(pipeline)
                 for _ in sync.checkpoints(selected - {LEDGER}):
-                    source = mode_analytics_source(sync)
-                    results = list(mode_dlt.run(context, source, pipeline, translator))
+                    results = list(mode_dlt.run(context=context, dlt_source=mode_analytics_source(sync)))
                 mark_deleted(pipeline, sync.settings.listing, sync.now())
             if sync.failures and _is_worth_another_try(context, sync.failures):
                 raise _failure(sync.failures)
@@ -106,11 +105,6 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
                 raise _failure(sync.failures)
 
     return mode
-
-
-def _without_objects(spec: dg.AssetSpec) -> dg.AssetSpec:
-    kept = {name: value for name, value in spec.metadata.items() if not name.startswith("dagster_dlt/")}
-    return spec.replace_attributes(metadata=kept)
 
 
 def _sync(context: dg.AssetExecutionContext, config: SyncConfig, workspace: Workspace, pipeline: Pipeline) -> Sync:
