@@ -385,14 +385,9 @@ def outcome(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
     return run
 
 
-def together(group: str) -> pytest.MarkDecorator:
-    """With `--dist loadgroup` the tests of a group stay in one process, which runs its syncs once."""
-    return pytest.mark.xdist_group(f"faults {group}")
-
-
 @pytest.mark.parametrize(
     ("group", "case"),
-    [pytest.param(group, case, id=case.id, marks=together(group)) for group in GROUPS for case in GROUPS[group]],
+    [pytest.param(group, case, id=case.id) for group in GROUPS for case in GROUPS[group]],
 )
 def test_a_fault_is_got_over_or_named_and_nothing_is_lost(group, case, outcome):
     found = outcome(group)
@@ -409,14 +404,13 @@ def test_a_fault_is_got_over_or_named_and_nothing_is_lost(group, case, outcome):
     assert found.finally_[case.table] == found.before[case.table]
 
 
-@pytest.mark.parametrize("group", [pytest.param(group, marks=together(group)) for group in GROUPS])
+@pytest.mark.parametrize("group", GROUPS)
 def test_faults_keep_to_their_tables(group, outcome):
     found = outcome(group)
     assert set(found.said) == {case.table for case in GROUPS[group] if case.says}
     assert found.finally_ == found.before
 
 
-@together("lasting")
 @pytest.mark.parametrize(
     ("name", "table", "stored"), [(name, table, stored) for name, table, _, stored in ROWS], ids=[r[0] for r in ROWS]
 )
