@@ -9,7 +9,8 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from mode_dagster.build import build_mode_definitions
+from mode_dagster.assets import build_assets
+from mode_dagster.build import RESOURCES
 from mode_dagster.cli import main
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.sandbox import Fault, SandboxOptions, serve
@@ -99,7 +100,7 @@ def test_loaded_shows_the_last_load_of_each_table(call, sandbox, reads, monkeypa
     (tmp_path / "dagster").mkdir()
     reads(sandbox)
     with dg.DagsterInstance.get() as instance:
-        assert build_mode_definitions().resolve_job_def("mode_sync").execute_in_process(instance=instance).success
+        assert dg.materialize([build_assets()], resources=RESOURCES, instance=instance).success
     said = call("loaded")
     assert said.exit_code == 0
     assert "mode_analytics.duckdb" in said.output.splitlines()[-1]
@@ -119,6 +120,8 @@ def test_the_sandbox_command_serves_what_it_prints(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
+        # a shell that starts the tests in the background has them ignore Ctrl-C, and their children too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         exports = [process.stdout.readline().strip().split("=", 1)[1] for _ in range(4)]
