@@ -74,9 +74,14 @@ def read_rows(body: Row, route: Route, intent: str) -> list[Row]:
 
 
 def has_list(body: Row, route: Route) -> bool:
-    """Whether an answer has a list, be it empty, where its rows should be."""
-    places = [place for place in (body.get("_embedded"), body) if isinstance(place, dict)]
-    return not route.selectors or any(place.get(name) is not None for place in places for name in route.selectors)
+    """Whether an answer has a list, be it empty, where its rows should be.
+
+    An `_embedded` with nothing in it is one: public clients of Mode's API have recorded empty lists so.
+    """
+    embedded = body.get("_embedded")
+    places = [place for place in (embedded, body) if isinstance(place, dict)]
+    found = any(place.get(name) is not None for place in places for name in route.selectors)
+    return not route.selectors or found or embedded == {}
 
 
 def _objects(value: Any, selector: str, intent: str) -> list[Row]:
