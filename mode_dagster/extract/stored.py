@@ -14,7 +14,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, FINISHED, Endpoint, Listing
-from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, Entry, Values
+from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, Entry, Values, is_listing
 
 STUCK = timedelta(days=7)
 """A run that has not finished after so long never will; it is not looked at again."""
@@ -166,13 +166,19 @@ def _mark(
     if endpoint.history or route is None:
         return 0
     parent = f"{table}.{route.placeholders[-1]}" if route.placeholders else "''"
-    gone = [
-        f"EXISTS (SELECT 1 FROM {ledger} l JOIN {loads} d ON d.load_id = l._dlt_load_id AND d.status = 0 "  # noqa: S608
-        f"WHERE l.endpoint = {_text(endpoint.name)} AND l.parent = {parent} "
-        f"AND l.outcome IN ({_texts((COMPLETE, EMPTY))}) AND {table}._dlt_load_id < l._dlt_load_id)"
-    ]
+    read_since = (
+        f"SELECT 1 FROM {ledger} l JOIN {loads} d ON d.load_id = l._dlt_load_id AND d.status = 0 "  # noqa: S608
+        f"WHERE l.endpoint = {_text(endpoint.name)} "
+        f"AND l.outcome IN ({_texts((COMPLETE, EMPTY))}) AND {table}._dlt_load_id < l._dlt_load_id"
+    )
+    gone = [f"EXISTS ({read_since} AND l.parent = {parent})"]
     if gone_above and above is not None:
-        gone.append(f"{table}.{above.noun}_token IN ({gone_above})")
+        with_parent = f"{table}.{above.noun}_token IN ({gone_above})"
+        if is_listing(endpoint, listing):
+            # not before the listing itself was read again and believed: it may have shrunk with the parent's
+            last = f"NOT EXISTS (SELECT 1 FROM {parents} WHERE deleted_at IS NULL)"  # noqa: S608
+            with_parent = f"{with_parent} AND (EXISTS ({read_since}) OR {last})"
+        gone.append(f"({with_parent})")
     where = f"deleted_at IS NULL AND ({' OR '.join(gone)})"
     found = client.execute_sql(f"SELECT count(*) FROM {table} WHERE {where}")  # noqa: S608
     count = int(found[0][0]) if found else 0

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, WORKERS, Walk, asking_for, identity
-from mode_dagster.extract.endpoints import Endpoint, Listing, Pager, Route
+from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route
 from mode_dagster.extract.errors import (
     ModeAuthError,
     ModeConfigError,
@@ -71,7 +71,7 @@ class EndpointWalk:
         self.values: list[Values] = []
         """What was read, as children need it."""
         self.read: set[str] = set()
-        """Parents whose lists were read in this sync."""
+        """Parents whose lists are known as of this sync."""
         self.lines: list[Line] = []
         """Ledger lines of what was given out and not yet taken."""
         self.done = False
@@ -282,6 +282,7 @@ class EndpointWalk:
         """Notes a list that Mode's counter says is empty, without asking for it."""
         self.report.empty += 1
         self._ended.add(self.list_token(values))
+        self.read.add(self.list_token(values))
         if self.endpoint.counter:
             self._count(values, 0, 0)
         self._note_line(values, EMPTY, counted=0)
@@ -458,22 +459,27 @@ class EndpointWalk:
         self.report.counted_rows += rows
 
     def _conclude(self) -> None:
-        if self.report.error is None and is_listing(self.endpoint, self._sync.settings.listing):
+        if is_listing(self.endpoint, self._sync.settings.listing):
             self._refuse_shrinking()
         if self.report.error:
             self._sync.failed(self.endpoint, self.report.error)
 
     def _refuse_shrinking(self) -> None:
-        """A listing far shorter than what is stored marks nothing as deleted and fails by name."""
-        if self.endpoint.history or self.endpoint.name in self._sync.accept_shrunk or self._sync.is_spent():
+        """A listing far shorter than what is stored marks nothing as deleted and fails by name.
+
+        Lists that could not be read say nothing: what is stored of them is left out of the comparison.
+        """
+        if self.endpoint.history or self.endpoint.name in self._sync.accept_shrunk:
             return
-        stored = sum(self._stored.values())
-        if stored >= SHRUNK_FROM and self.report.rows < SHRUNK * stored and not self.report.skipped:
+        unread = {self.list_token(values) for values in self.due} - self.read
+        stored = sum(rows for token, rows in self._stored.items() if token not in unread)
+        if _has_shrunk(self.endpoint, self.report.rows, stored):
             self.lines.clear()
+            also = f" Besides: {self.report.error}" if self.report.error else ""
             self.report.error = ModeListingError(
                 f"Mode lists {self.report.rows} {_words(self.endpoint.name)}, but {stored} are stored: nothing was "
                 "marked as deleted. Look whether the API token lost access; if they are really gone, run once with "
-                f"accept_shrunk: [{self.endpoint.name}]."
+                f"accept_shrunk: [{self.endpoint.name}].{also}"
             )
 
     def _for_children(self, row: Row, values: Values) -> Values:
@@ -486,6 +492,16 @@ class EndpointWalk:
             return {**inherited, **own, **token}
         # charts follow their report: its times, not the query's own
         return {**own, **inherited, **token}
+
+
+def _has_shrunk(endpoint: Endpoint, listed: int, stored: int) -> bool:
+    """Whether a listing has so few rows that a lost permission is likelier than a clean-up.
+
+    One that other tables hang on may never come back empty, however few rows there were.
+    """
+    if not listed and stored and any(child.parent == endpoint.name for child in ENDPOINTS):
+        return True
+    return stored >= SHRUNK_FROM and listed < SHRUNK * stored
 
 
 def _people(rows: Iterable[Row]) -> Iterator[str]:

@@ -1,0 +1,90 @@
+"""A key that suddenly sees less marks nothing as deleted, in no table, and the sync fails by name each time."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from mode_dagster.extract.errors import ModeListingError
+from mode_dagster.sandbox import Fault, Sandbox, serve
+from mode_dagster_tests.conftest import SMALL
+
+TABLES = ("spaces", "reports", "queries", "charts", "space_permissions")
+NO_REPORTS = '{"_embedded": {"reports": []}}'
+
+
+@pytest.fixture
+def world() -> Iterator[Sandbox]:
+    """Enough reports for a listing to shrink, in fewer collections."""
+    with serve(replace(SMALL, reports=60, spaces=5)) as served:
+        yield served
+
+
+@pytest.fixture
+def marked(query):
+    def count() -> dict[str, int]:
+        tables = {t: query(f"SELECT count(deleted_at) FROM mode_analytics_data.{t}")[0][0] for t in TABLES}
+        return {table: rows for table, rows in tables.items() if rows}
+
+    return count
+
+
+def only(number: int):
+    """Leaves a listing of collections with the last but one of them; most reports are in the first."""
+
+    def edit(body):
+        spaces = body["_embedded"]["spaces"][1 : 1 + number]
+        pagination = {**body["pagination"], "total_count": number, "total_pages": 1}
+        return {**body, "_embedded": {"spaces": spaces}, "pagination": pagination}
+
+    return Fault(r"/spaces\?", kind="edit", edit=edit)
+
+
+def test_no_collection_at_all(world, load_from, marked):
+    load_from(world, *TABLES)
+    world.faults.append(only(0))
+    for _ in range(2):
+        sync = load_from(world, *TABLES, isolate=True)
+        assert "Mode lists 0 spaces, but 5 are stored: nothing was" in str(sync.failures["spaces"])
+        assert "Mode lists 0 reports, but 60 are stored: nothing was" in str(sync.failures["reports"])
+        assert marked() == {}
+
+
+def test_collections_that_are_gone_take_most_reports_along_only_if_accepted(world, load_from, marked):
+    load_from(world, *TABLES)
+    world.faults.append(only(2))
+    for _ in range(2):
+        sync = load_from(world, *TABLES, isolate=True)
+        assert isinstance(sync.failures["reports"], ModeListingError)
+        assert "reports" not in marked()
+        assert "queries" not in marked()
+    # a sync of other tables does not make up for it
+    load_from(world, "space_permissions")
+    assert "reports" not in marked()
+    load_from(world, *TABLES, accept_shrunk=["reports"])
+    assert marked()["reports"] > 0
+    assert marked()["queries"] > 0
+    world.faults.clear()
+    load_from(world, *TABLES)
+    assert marked() == {}
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_collection_that_can_not_be_read_does_not_hide_that_the_others_are_empty(world, load_from, marked, status):
+    (first, *_) = sorted({row["space_token"] for row in world.world.rows("reports")})
+    world.faults.append(Fault(rf"/spaces/{first}/reports", status=403))
+    load_from(world, *TABLES)
+    world.faults[:] = [
+        Fault(rf"/spaces/{first}/reports", status=status),
+        Fault(r"/spaces/[0-9a-f]+/reports", kind="body", body=NO_REPORTS),
+    ]
+    sync = load_from(world, *TABLES, isolate=True)
+    assert "nothing was marked as deleted" in str(sync.failures["reports"])
+    assert marked() == {}
+
+
+def test_the_last_of_a_table_that_nothing_hangs_on_may_go(world, load_from, query):
+    load_from(world, "definitions")
+    world.faults.append(Fault("/definitions", kind="body", body='{"_embedded": {"definitions": []}}'))
+    load_from(world, "definitions")
+    assert query("SELECT count(*) FROM mode_analytics_data.definitions WHERE deleted_at IS NULL") == [(0,)]
