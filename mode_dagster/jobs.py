@@ -33,6 +33,7 @@ def build_jobs(
     """
     everything = dg.AssetSelection.assets(*assets)
     hourly = dg.AssetSelection.assets(*(workspace.table_key(table) for table in HOURLY))
+    models = _models(workspace, assets)
     return [
         _job(
             workspace.named("mode_sync"),
@@ -42,7 +43,8 @@ def build_jobs(
         ),
         _job(
             workspace.named("mode_runs_hourly"),
-            hourly | (hourly.downstream() & _models(workspace, assets)),
+            # with the models that those models read, should they have no table yet
+            hourly | ((hourly.downstream() & models).upstream() & models),
             "New runs: the listing of reports, a page for each report that ran, a request for each finished run, "
             "and what is computed from them.",
             retry,

@@ -81,6 +81,14 @@ def test_check_fails_where_the_listing_that_is_set_cannot_be_read(call, sandbox,
     assert "check the setting workspace" in result.output
 
 
+def test_check_fails_although_another_listing_could_be_read(call, sandbox, reads):
+    sandbox.faults.append(Fault(r"/api/sandbox-inc/spaces", status=404))
+    reads(sandbox)
+    result = call("check")
+    assert result.exit_code == 1
+    assert "listing discovery" in result.output
+
+
 def test_check_names_missing_settings(call):
     result = call("check")
     assert result.exit_code == 1

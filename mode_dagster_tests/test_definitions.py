@@ -43,6 +43,8 @@ def test_the_jobs_select_and_configure_what_they_are_for():
     hourly = definitions.resolve_job_def("mode_runs_hourly").asset_layer.selected_asset_keys
     tables = {key.path[1] for key in hourly if key.path[0] == "mode"}
     assert tables == {"reports", "runs", "query_runs", "sync_ledger"}
+    # nothing below runs, but read by a model that is
+    assert "mode_marts/time_zones" in {key.to_user_string() for key in hourly}
     reconcile = definitions.resolve_job_def("mode_reconcile")
     assert reconcile.asset_layer.selected_asset_keys == definitions.resolve_asset_graph().get_all_asset_keys()
     assert reconcile.config_mapping is not None or reconcile.run_config["ops"]["mode"]["config"]["reconcile"] is True

@@ -229,7 +229,7 @@ SCHEDULE_COLUMNS = (
     text("report_name", "Name of the report when the schedule was read."),
     text("report_type", "Report or DatasetReport."),
     document("parameters", "Values of the report's parameters in scheduled runs."),
-    personal("delivery", "Where results are sent.", data_type="json"),
+    personal("delivery", "Where results are sent."),
     CREATED,
     UPDATED,
     text("frequency", "hourly, daily, weekly, monthly or a cron-like word of Mode's."),
@@ -739,7 +739,7 @@ DATASET_RUNS = Endpoint(
     history=True,
     rest=Route(
         "/{workspace}/datasets/{dataset_token}/runs",
-        ("report_runs", "dataset_runs"),
+        ("report_runs", "runs", "dataset_runs"),
         Pager.COUNTED,
         parent="datasets",
         params={"per_page": "30"},

@@ -385,7 +385,7 @@ class EndpointWalk:
                 'Mode itself has no such list: set listing to "collections".'
                 if route.pager is Pager.NEXT
                 else f"Is {sync.settings.workspace!r} the workspace's name in Mode's URLs, "
-                "and does the API token belong to it?"
+                "does the API token belong to it, and is base_url Mode's API (https://app.mode.com/api)?"
             )
             raise ModeConfigError(f"{error} {hint}", status=404) from None
         raise error

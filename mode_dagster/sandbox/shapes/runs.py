@@ -98,7 +98,7 @@ def schedule(moment: Moment, record: Child) -> Json:
         "report_name": owner.name,
         "report_type": owner.type,
         "parameters": {},
-        "delivery": None,
+        "delivery": "email" if record.number == 0 else None,
         "created_at": iso(owner.created_at),
         "updated_at": iso(owner.created_at),
         "frequency": frequency,
