@@ -239,6 +239,17 @@ def test_owners_who_left_are_told_from_unlisted_members(answers, memberships, is
     assert report["is_owner_member"] is is_member
 
 
+@pytest.mark.parametrize("model", ["report_catalogue", "report_health"])
+def test_an_owner_known_by_e_mail_only_is_looked_up(answers, model):
+    report = {"token": "r1", "creator_email": "ada@example.com"}
+    member = {"member_token": "m", "member_username": "ada", "member_email": "ada@example.com"}
+    (row,) = answers(model, reports=[report], runs=[run("a", 1)], members=[member])
+    assert row["owner_username"] == "ada"
+    report["creator_email"] = "ben@example.com"
+    (row,) = answers(model, reports=[report], runs=[run("a", 1)], members=[member])
+    assert row["owner_username"] == "ben@example.com"
+
+
 def test_archived_and_deleted_reports_stay_in_the_catalogue(answers):
     archived, deleted = answers(
         "report_catalogue",

@@ -13,7 +13,7 @@
 --   collection_token: Token of its collection.
 --   collection_name: Name of its collection.
 --   collection_type: private, community or custom.
---   owner_username: Username of the person who created it.
+--   owner_username: Username of the person who created it; the e-mail where Mode says only that.
 --   owner_name: Name of that person.
 --   is_owner_member: Whether that person is still a member of the workspace; empty where members could not be listed.
 --   data_source_names: Names of the data sources that its queries use, in alphabetical order, separated by commas.
@@ -88,6 +88,16 @@ people AS (
   SELECT username, MAX(name) AS name
   FROM mode_analytics_data.users
   GROUP BY username
+),
+owners AS (
+  SELECT
+    reports.token AS report_token,
+    COALESCE(
+      reports.creator_username,
+      (SELECT MIN(member_username) FROM mode_analytics_data.members WHERE member_email = reports.creator_email),
+      reports.creator_email
+    ) AS owner_username
+  FROM mode_analytics_data.reports AS reports
 )
 SELECT
   reports.token AS report_token,
@@ -98,10 +108,10 @@ SELECT
   reports.space_token AS collection_token,
   spaces.name AS collection_name,
   spaces.space_type AS collection_type,
-  reports.creator_username AS owner_username,
+  owners.owner_username,
   people.name AS owner_name,
   CASE
-    WHEN reports.creator_username IS NOT NULL AND (SELECT COUNT(*) FROM members) > 0 THEN members.username IS NOT NULL
+    WHEN owners.owner_username IS NOT NULL AND (SELECT COUNT(*) FROM members) > 0 THEN members.username IS NOT NULL
   END AS is_owner_member,
   sources.names AS data_source_names,
   query_totals.data_sources,
@@ -121,8 +131,9 @@ SELECT
 FROM mode_analytics_data.reports AS reports
 LEFT JOIN mode_analytics_data.spaces AS spaces ON spaces.token = reports.space_token
 LEFT JOIN mode_analytics_data.report_stats AS stats ON stats.report_token = reports.token
-LEFT JOIN people ON people.username = reports.creator_username
-LEFT JOIN members ON members.username = reports.creator_username
+JOIN owners ON owners.report_token = reports.token
+LEFT JOIN people ON people.username = owners.owner_username
+LEFT JOIN members ON members.username = owners.owner_username
 LEFT JOIN query_totals ON query_totals.report_token = reports.token
 LEFT JOIN sources ON sources.report_token = reports.token
 LEFT JOIN chart_totals ON chart_totals.report_token = reports.token

@@ -10,7 +10,7 @@
 --   report_token: Token of the report.
 --   report_name: Name of the report.
 --   collection_name: Name of its collection.
---   owner_username: Username of the person who created it.
+--   owner_username: Username of the person who created it; the e-mail where Mode says only that.
 --   is_archived: Whether it is archived.
 --   is_failing: Whether its newest run failed (of those that succeeded or failed).
 --   failing_streak: How many runs failed since the last one that succeeded; 0 when the newest succeeded.
@@ -93,7 +93,11 @@ SELECT
   reports.token AS report_token,
   reports.name AS report_name,
   spaces.name AS collection_name,
-  reports.creator_username AS owner_username,
+  COALESCE(
+    reports.creator_username,
+    (SELECT MIN(member_username) FROM mode_analytics_data.members WHERE member_email = reports.creator_email),
+    reports.creator_email
+  ) AS owner_username,
   COALESCE(reports.archived, FALSE) AS is_archived,
   streaks.failing_streak IS NOT NULL AS is_failing,
   COALESCE(streaks.failing_streak, 0) AS failing_streak,

@@ -69,7 +69,11 @@ reports AS (
     reports.token AS report_token,
     reports.name AS report_name,
     spaces.name AS collection_name,
-    COALESCE(reports.creator_username, reports.creator_email) AS owner_username,
+    COALESCE(
+      reports.creator_username,
+      (SELECT MIN(member_username) FROM mode_analytics_data.members WHERE member_email = reports.creator_email),
+      reports.creator_email
+    ) AS owner_username,
     reports.created_at,
     GREATEST(reports.last_run_at, runs.last_run_at) AS last_run_at,
     -- a report whose runs could not be read may have been run by anybody

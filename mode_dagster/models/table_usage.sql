@@ -46,7 +46,11 @@ WITH named AS (
     found.via_definition,
     reports.token AS report_token,
     reports.name AS report_name,
-    COALESCE(reports.creator_username, reports.creator_email) AS owner_username,
+    COALESCE(
+      reports.creator_username,
+      (SELECT MIN(member_username) FROM mode_analytics_data.members WHERE member_email = reports.creator_email),
+      reports.creator_email
+    ) AS owner_username,
     reports.archived IS TRUE AS is_archived,
     reports.last_run_at,
     reports.last_viewed_at,
