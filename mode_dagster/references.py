@@ -23,7 +23,8 @@ import duckdb
 
 from mode_dagster.freshness import model_freshness
 from mode_dagster.lineage import VERSION, Status
-from mode_dagster.models import RETRY, WHEN_UPSTREAM_CHANGED, markdown_table
+from mode_dagster.markdown import markdown_table
+from mode_dagster.models import RETRY, WHEN_UPSTREAM_CHANGED
 from mode_dagster.reference_tables import (
     DESCRIBED,
     DESCRIPTIONS,

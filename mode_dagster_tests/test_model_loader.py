@@ -8,10 +8,10 @@ import dagster as dg
 import duckdb
 import pytest
 
+from mode_dagster.markdown import markdown_table
 from mode_dagster.models import MODELS, ModelError, build_model_checks, build_models, read_models, render, run_model
 from mode_dagster.models.build import violations
 from mode_dagster.models.header import read_model
-from mode_dagster.models.sample import markdown_table
 from mode_dagster.models.statement import column_lineage, reads
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.workspace import Workspace

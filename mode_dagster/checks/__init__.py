@@ -21,7 +21,7 @@ from mode_dagster.checks.relations import relation_checks
 from mode_dagster.checks.rows import key_check, row_checks
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.models import markdown_table
+from mode_dagster.markdown import markdown_table
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.workspace import Workspace
 

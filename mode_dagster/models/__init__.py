@@ -7,7 +7,6 @@ themselves (*.sql).
 
 import hashlib
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,11 +17,12 @@ from typing import Any
 import dagster as dg
 
 from mode_dagster.freshness import model_freshness
+from mode_dagster.markdown import markdown_table
 from mode_dagster.models.build import Built, ModelError, Violations, key_check, run_model, table_name, violations
 from mode_dagster.models.header import Model, read_model
-from mode_dagster.models.sample import markdown_table
 from mode_dagster.models.statement import column_lineage, reads, render
 from mode_dagster.resources import WarehouseResource
+from mode_dagster.translator import code_reference
 from mode_dagster.workspace import MARTS, Workspace
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "ModelError",
     "build_model_checks",
     "build_models",
-    "markdown_table",
     "read_models",
     "render",
     "run_model",
@@ -93,7 +92,11 @@ def _asset(
         group_name=workspace.group(),
         description=f"{model.description}\n\nOne row: {model.grain}.\n\nAnswers: {model.question}",
         kinds={"duckdb", "sql"},
-        metadata={**about, "dagster/column_schema": _column_schema(model, {}), **_code_reference(model)},
+        metadata={
+            **about,
+            "dagster/column_schema": _column_schema(model, {}),
+            **code_reference(model.path, model.line),
+        },
         code_version=hashlib.sha256(model.sql.encode()).hexdigest()[:12],
         retry_policy=RETRY,
         automation_condition=automation,
@@ -149,15 +152,6 @@ def _column_lineage(model: Model, workspace: Workspace, models: Mapping[str, Mod
 
     found = column_lineage(model, models)
     return dg.TableColumnLineage({name: [column(*origin) for origin in origins] for name, origins in found.items()})
-
-
-def _code_reference(model: Model) -> Mapping[str, Any]:
-    """Where the UI opens the SQL."""
-    with warnings.catch_warnings():
-        # beta in dagster 1.13, and the only form that its UI shows
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        file = dg.LocalFileCodeReference(file_path=str(model.path), line_number=model.line, label=model.path.name)
-        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[file])}
 
 
 def _column_schema(model: Model, types: Mapping[str, str]) -> dg.TableSchema:
