@@ -47,6 +47,10 @@ def documented_columns(table: str) -> dg.TableSchema:
     return column_schema(BY_NAME[table].all_columns, BY_NAME[table].key)
 
 
+LEDGER_GROUP = "mode_sync"
+"""The ledger belongs to no family: it tells of the lists of all."""
+
+
 @dataclass
 class ModeTranslator(DagsterDltTranslator):
     """Table → asset spec."""
@@ -76,7 +80,7 @@ class ModeTranslator(DagsterDltTranslator):
         return spec.replace_attributes(
             key=self.workspace.table_key(LEDGER),
             deps=[],
-            group_name=self.workspace.group(),
+            group_name=self.workspace.group_name or LEDGER_GROUP,
             description=LEDGER_MEANING,
             owners=[],
             freshness_policy=freshness_policy(),
