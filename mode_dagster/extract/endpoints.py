@@ -408,7 +408,7 @@ QUERIES = Endpoint(
     name="queries",
     noun="query",
     family=Family.REPORTS,
-    description="The SQL behind each report.",
+    description="The SQL behind each report; that of datasets only where `listing = workspace` gives it.",
     version=("edited_at", "last_saved_at", "query_count"),
     counter="query_count",
     references=("data_sources",),
