@@ -1,5 +1,7 @@
 """Settings of operation: read without credentials, all mistakes in one message, no secret in any."""
 
+from pathlib import Path
+
 import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import PluggableRunContext
@@ -112,3 +114,14 @@ def test_they_are_read_from_files_where_a_secrets_file_has_the_same_section(tmp_
     finally:
         monkeypatch.undo()
         context.reload()
+
+
+def test_the_environment_of_a_deployment_is_known_and_turns_schedules_on(monkeypatch):
+    lines = (Path(__file__).parents[1] / "deploy/env.example").read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    assert load_operation(with_secrets=True).schedules
+    monkeypatch.setenv(f"{ENV_PREFIX}USERNAME", "token")
+    monkeypatch.setenv(f"{ENV_PREFIX}PASSWORD", "secret")
+    assert not load_settings().is_sandbox
