@@ -101,7 +101,8 @@ def test_an_unchanged_workspace_is_materialized_all_the_same(sandbox, reads, mat
     assert {table: found["dagster/row_count"] for table, found in again.items()} == {
         table: found["dagster/row_count"] for table, found in first.items()
     }
-    assert again["queries"]["lists_unchanged"] == len(sandbox.world.truth("reports"))
+    owners = len(sandbox.world.truth("reports")) + len(sandbox.world.truth("datasets"))
+    assert again["queries"]["lists_unchanged"] == owners
     assert again["query_runs"]["requests"] == 0
 
 

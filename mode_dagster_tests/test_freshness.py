@@ -16,7 +16,7 @@ from mode_dagster_tests.loaded_file import File, file
 __all__ = ["file"]
 
 NOW = "TIMESTAMPTZ '2026-06-17 12:20:00+00'"
-REPORT = "(SELECT min(report_token) FROM charts)"
+REPORT = "(SELECT min(report_token) FROM charts WHERE report_token IN (SELECT token FROM reports))"
 OF_IT = f"WHERE token = {REPORT}"
 
 

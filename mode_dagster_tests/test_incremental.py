@@ -331,7 +331,7 @@ def test_the_ledger_tells_of_every_list_what_was_read_and_when(world, clock, loa
     lists = dict(query("SELECT endpoint, count(*) FROM mode_analytics_data.sync_ledger GROUP BY 1"))
     assert lists["spaces"] == lists["groups"] == 1
     assert lists["reports"] == len(world.world.truth("spaces"))
-    assert lists["queries"] == len(world.world.truth("reports"))
+    assert lists["queries"] == len(world.world.truth("reports")) + len(world.world.truth("datasets"))
     differing = """
         SELECT count(*) FROM mode_analytics_data.sync_ledger l
         WHERE endpoint = 'queries' AND outcome = 'complete' AND rows <>

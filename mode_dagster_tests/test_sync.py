@@ -61,7 +61,7 @@ def test_the_flat_listing_brings_the_same_tables(flat_sandbox, reads):
         rows = read(sync)
     for name in ("reports", "queries", "charts", "runs", "query_runs", "data_sources", "report_filters"):
         assert sorted(keys_of(name, rows[name])) == sorted(flat_sandbox.world.truth(name)), name
-    reports = flat_sandbox.world.truth("reports")
+    reports = flat_sandbox.world.truth("reports") | flat_sandbox.world.truth("datasets")
     assert {row["report_token"] for name in ("queries", "charts") for row in rows[name]} <= reports
     assert all(row["query_token"] for row in rows["charts"])
 
@@ -73,6 +73,7 @@ def test_a_child_alone_reads_its_parents_but_nothing_beside(sandbox, reads):
     assert {name for name, report in sync.reports.items() if report.requests} == {
         "spaces",
         "reports",
+        "datasets",
         "queries",
         "charts",
     }
@@ -147,7 +148,8 @@ def test_a_server_that_is_down_is_given_up_soon(sandbox, reads):
     with Sync(reads(sandbox), isolate=True, clock=lambda: NOON) as sync:
         read(sync, "queries")
     assert isinstance(sync.failures["queries"], ModeUnavailable)
-    assert len([r for r in sandbox.requests if r.path.endswith("/queries")]) <= 3 * len(sandbox.world.truth("reports"))
+    lists = len(sandbox.world.truth("reports")) + len(sandbox.world.truth("datasets"))
+    assert len([r for r in sandbox.requests if r.path.endswith("/queries")]) <= 3 * lists
 
 
 @pytest.mark.parametrize("status", [403, 404])

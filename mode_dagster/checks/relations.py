@@ -13,8 +13,8 @@ from functools import partial
 from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong, quoted, text, words
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 
-ALSO = {"reports": "datasets"}
-"""A dataset is a report of its own type: lists of the whole workspace name it as the report of its queries."""
+ALSO = {endpoint.parent: endpoint.rest.also for endpoint in ENDPOINTS if endpoint.rest and endpoint.rest.also}
+"""Tables that a parent's name may mean too: a dataset is a report of its own type, and has queries as one."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ def _orphans(endpoint: Endpoint, related: Sequence[Relation], loaded: Loaded) ->
 
 def _is_comparable(endpoint: Endpoint, relation: Relation, loaded: Loaded) -> bool:
     """Whether the other table was read: an optional one that is empty was perhaps refused."""
-    if relation.target not in loaded.columns(relation.table) or relation.column not in loaded.columns(endpoint.name):
+    tables = {relation.table, ALSO.get(relation.table, relation.table)} if relation.required else {relation.table}
+    if any(relation.target not in loaded.columns(table) for table in tables):
+        return False
+    if relation.column not in loaded.columns(endpoint.name):
         return False
     (some,) = loaded.row(f"SELECT count(*) > 0 FROM {loaded.table(relation.table)}")
     return relation.required or bool(some)

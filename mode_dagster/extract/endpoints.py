@@ -122,6 +122,8 @@ class Route:
     pager: Pager = Pager.SINGLE
     parent: str | None = None
     """The endpoint that must be listed first, one request (or walk) for each of its rows."""
+    also: str = ""
+    """Another table whose rows have such a list at the same path, under their own token."""
     params: Mapping[str, str] = field(default_factory=dict)
     tolerate: frozenset[int] = frozenset()
     """Statuses that mean "not to be had for this key or parent": noted, never fatal."""
@@ -408,11 +410,13 @@ QUERIES = Endpoint(
     name="queries",
     noun="query",
     family=Family.REPORTS,
-    description="The SQL behind each report; that of datasets only where `listing = workspace` gives it.",
+    description="The SQL behind each report and dataset; of datasets, `listing = discovery` may not give it.",
     version=("edited_at", "last_saved_at", "query_count"),
     counter="query_count",
     references=("data_sources",),
-    rest=Route("/{workspace}/reports/{report_token}/queries", ("queries",), parent="reports", tolerate=GONE),
+    rest=Route(
+        "/{workspace}/reports/{report_token}/queries", ("queries",), parent="reports", also="datasets", tolerate=GONE
+    ),
     flat=Route("/{workspace}/queries", ("queries",), Pager.NEXT, params={"per_page": "30"}),
     discovery=Route(
         "/{workspace}/queries",

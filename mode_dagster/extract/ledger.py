@@ -157,7 +157,7 @@ def kept_for_children(endpoint: Endpoint) -> frozenset[str]:
     """The fields that paths, counters and versions of everything below an endpoint need."""
     kept: set[str] = set()
     for child in ENDPOINTS:
-        if child.parent == endpoint.name and child.rest:
+        if child.rest and endpoint.name in (child.parent, child.rest.also):
             kept |= {*child.rest.placeholders, *child.version, child.counter, child.nothing_without}
             kept |= {"created_at", "updated_at", "state"} | kept_for_children(child)
     return frozenset(kept - {"", "username", f"{endpoint.noun}_token"})

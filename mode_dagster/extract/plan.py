@@ -81,6 +81,7 @@ def duration(seconds: float) -> str:
 
 def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
     """Counts what is due, and not read yet, for the tables of `walks`."""
+    reports = {str(values["report_token"]) for values in sync.known(BY_NAME["reports"])}
     changed: set[str] = set()
     tables = []
     for walk in walks:
@@ -104,8 +105,8 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
         )
     return Plan(
         tables=tables,
-        reports=len(sync.known(BY_NAME["reports"])),
-        reports_changed=len(changed),
+        reports=len(reports),
+        reports_changed=len(changed & reports),
         per_second=sync.settings.rate_limit_requests / (sync.settings.rate_limit_seconds * WINDOW_MARGIN),
         max_requests=sync.settings.max_requests,
     )

@@ -161,6 +161,9 @@ def _mark(
     if above is not None and not above.history and endpoint.rest and "username" not in endpoint.rest.placeholders:
         parents = client.make_qualified_table_name(above.name)
         gone_above = f"SELECT token FROM {parents} WHERE deleted_at IS NOT NULL"  # noqa: S608
+        if endpoint.rest.also in columns:
+            others = client.make_qualified_table_name(endpoint.rest.also)
+            gone_above += f" UNION ALL SELECT token FROM {others} WHERE deleted_at IS NOT NULL"  # noqa: S608
         forget = f"DELETE FROM {ledger} WHERE endpoint = {_text(endpoint.name)} AND parent IN ({gone_above})"  # noqa: S608
         client.execute_sql(forget)
     if endpoint.history or route is None:

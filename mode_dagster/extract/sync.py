@@ -281,9 +281,9 @@ class Sync:
         route = endpoint.route(self.settings.listing)
         if route is None or route.parent is None:
             return set()
-        first = {route.parent}
-        if not is_listing(endpoint, self.settings.listing) and route.parent not in selected:
-            first -= {route.parent} if route.parent in self.stored else set()
+        first = {route.parent, *filter(None, [route.also])}
+        if not is_listing(endpoint, self.settings.listing):
+            first = {parent for parent in first if parent in selected or parent not in self.stored}
         if "username" in route.placeholders:
             first |= selected - {endpoint.name}
         return {name for name in first if not self._walks[name].done}
@@ -296,15 +296,22 @@ class Sync:
             return [{}]
         if route.parent == "runs":
             return self._runs_to_look_into()
-        return self.known(BY_NAME[route.parent])
+        return [*self.known(BY_NAME[route.parent]), *self._also(route)]
+
+    def _also(self, route: Route) -> list[Values]:
+        """Rows of another table that have such a list, named as the route's parents are."""
+        if not route.also:
+            return []
+        name, own = f"{BY_NAME[route.parent or ''].noun}_token", f"{BY_NAME[route.also].noun}_token"
+        return [{**values, name: values[own]} for values in self.known(BY_NAME[route.also])]
 
     def known(self, endpoint: Endpoint) -> list[Values]:
         """The rows of a table as children need them: just read, or stored where they were not read again."""
         walk = self._walks[endpoint.name]
         if is_listing(endpoint, self.settings.listing):
             return walk.values if walk.done else self.stored.rows(endpoint, kept_for_children(endpoint))
-        owner = endpoint.list_columns[-1]
-        above = {values[owner]: values for values in self.known(BY_NAME[endpoint.parent or ""])}
+        owner, route = endpoint.list_columns[-1], endpoint.route(self.settings.listing)
+        above = {values[owner]: values for values in self.parents(route)} if route else {}
         kept = [
             {**above[row[owner]], **row}
             for row in self.stored.rows(endpoint, endpoint.list_columns)

@@ -61,7 +61,9 @@ def records(moment: Moment, name: str, everything: bool) -> Sequence[Any]:
     reports = [report for report in moment.reports if everything or not report.space.private]
     if name in ("reports", "report_stats"):
         return reports
-    queries = [query for report in reports for query in moment.queries(report)]
+    # a guess, like much of Discovery: whether it lists the queries of datasets is not documented
+    owners = [*reports, *(dataset for dataset in moment.history.datasets if everything or not dataset.space.private)]
+    queries = [query for owner in owners for query in moment.queries(owner)]
     if name == "queries":
         return queries
     return [chart for query in queries for chart in moment.charts(query)]

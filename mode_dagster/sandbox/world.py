@@ -60,7 +60,8 @@ def _rows(moment: Moment, endpoint: Endpoint) -> Iterator[dict[str, Any]]:
 
 def _parents(moment: Moment, endpoint: Endpoint) -> Iterator[dict[str, str]]:
     parent = BY_NAME[str(endpoint.parent)]
-    for row in _rows(moment, parent):
+    also = endpoint.rest.also if endpoint.rest else ""
+    for row in (*_rows(moment, parent), *(_rows(moment, BY_NAME[also]) if also else ())):
         if endpoint.name in PRIVATE_IS_INVALID and row["space_type"] == "private":
             continue
         yield {**row, f"{parent.noun}_token": row["token"]}
