@@ -120,7 +120,10 @@ def _check_result(counts: Mapping[str, int], failing: Sequence[tuple[Any, ...]])
     if failing:
         columns = ["query_token", "report_token", "dialect", "reason"]
         metadata["failed"] = dg.MetadataValue.md(markdown_table(columns, failing))
-    return dg.AssetCheckResult(passed=share <= FAILED_SHARE, severity=dg.AssetCheckSeverity.WARN, metadata=metadata)
+    says = f"{share:.1%} of {with_sql:,} queries with SQL could not be parsed; what they read is not in the references."
+    return dg.AssetCheckResult(
+        passed=share <= FAILED_SHARE, severity=dg.AssetCheckSeverity.WARN, description=says, metadata=metadata
+    )
 
 
 def _spec(table: str, workspace: Workspace, automation: dg.AutomationCondition[Any] | None) -> dg.AssetSpec:

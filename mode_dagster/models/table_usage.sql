@@ -2,6 +2,7 @@
 -- subscribers, and whether anybody still uses them. Found in the queries' texts (`report_table_references`, which says
 -- which queries), so a name that a query puts together while it runs is missing, and a view is not followed to its
 -- tables. Archived reports are counted apart. The same name in two data sources of one server is one table.
+-- A dataset counts as a report.
 --
 -- grain: one table or view that a live query names
 -- key: warehouse, qualified_name
@@ -33,7 +34,16 @@
 -- checks:
 --   manual_runs_are_runs: manual_runs_30d <= runs_30d
 --   somebody_is_hit: reports + archived_reports > 0
-WITH named AS (
+WITH readers AS (
+  SELECT token, name, creator_username, creator_email, archived, last_run_at, last_viewed_at, edited_at, last_saved_at
+  FROM mode_analytics_data.reports
+  WHERE deleted_at IS NULL
+  UNION ALL
+  SELECT token, name, creator_username, creator_email, archived, last_run_at, last_viewed_at, edited_at, last_saved_at
+  FROM mode_analytics_data.datasets
+  WHERE deleted_at IS NULL
+),
+named AS (
   SELECT
     found.warehouse,
     found.qualified_name,
@@ -56,8 +66,7 @@ WITH named AS (
     reports.last_viewed_at,
     GREATEST(reports.edited_at, reports.last_saved_at) AS last_edited_at
   FROM mode_marts.report_table_references AS found
-  JOIN mode_analytics_data.reports AS reports ON reports.token = found.report_token
-  WHERE reports.deleted_at IS NULL
+  JOIN readers AS reports ON reports.token = found.report_token
 ),
 live AS (
   SELECT * FROM named WHERE NOT is_archived
