@@ -5,30 +5,42 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+LOCK := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 export DAGSTER_DISABLE_TELEMETRY := yes
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # uv where it is on PATH, plain pip otherwise (and where uv fails: a machine may have an index set for pip only);
-# both take the exact versions and hashes of requirements.lock
-.venv/.ready: requirements.lock pyproject.toml
+# both take the exact versions and hashes of the lock
+define install
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 …"'
 	@if command -v uv >/dev/null && \
 	  uv venv --quiet --allow-existing --seed --python "$$(command -v $(PYTHON))" .venv && \
-	  uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r $(1) && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
 	then :; else \
 	  $(PYTHON) -m venv .venv && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(1) && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
 	fi
+endef
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(call install,requirements.lock)
 	@touch $@
+
+.venv/.ready-dev: requirements-dev.lock pyproject.toml
+	$(call install,requirements-dev.lock)
+	@touch .venv/.ready $@
 
 .PHONY: setup
 setup: .venv/.ready ## Make .venv with the exact versions of requirements.lock
+
+.PHONY: setup-dev
+setup-dev: .venv/.ready-dev ## Make .venv with what the tests need, too (requirements-dev.lock)
 
 $(DAGSTER_HOME)/dagster.yaml:
 	@mkdir -p $(@D) && cp deploy/dagster.local.yaml $@
@@ -44,30 +56,30 @@ ui: setup $(DAGSTER_HOME)/dagster.yaml ## Start Dagster's UI on http://localhost
 	@$(BIN)/dagster dev -m mode_dagster.definitions
 
 .PHONY: test
-test: setup ## Run the linters and the tests
+test: setup-dev ## Run the linters and the tests
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest -n 2
 
 .PHONY: lint
-lint: setup ## Check style, format and types
+lint: setup-dev ## Check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
 .PHONY: fix
-fix: setup ## Mend what the linter can mend
+fix: setup-dev ## Mend what the linter can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 .PHONY: docs
-docs: setup ## Write the generated pages of docs/
+docs: setup-dev ## Write the generated pages of docs/
 	@$(BIN)/mode-dagster docs docs
 	@RENEW_DOCS=yes $(BIN)/pytest mode_dagster_tests/test_docs_models.py
 
 .PHONY: lock
-lock: ## Renew requirements.lock (needs uv)
-	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --upgrade \
-	  --group dev -o requirements.lock pyproject.toml
+lock: ## Renew both locks (needs uv)
+	@uv pip compile $(LOCK) --upgrade --group dev -o requirements-dev.lock pyproject.toml
+	@uv pip compile $(LOCK) --upgrade --group setup -c requirements-dev.lock -o requirements.lock pyproject.toml
 
 .PHONY: clean
 clean: ## Remove the environment, Dagster's home and the loaded data
