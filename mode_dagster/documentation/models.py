@@ -1,0 +1,56 @@
+"""The reference of the SQL models: what a row is, what each column means, what must hold, where the SQL is.
+
+Here: docs/model-reference.md.
+Not here: questions with their answers (docs/models.md, which people write and a test fills).
+"""
+
+from collections.abc import Sequence
+
+from mode_dagster.documentation.page import GENERATED, plain, table
+from mode_dagster.models import MODELS, Model
+from mode_dagster.models.statement import reads
+from mode_dagster.reference_tables import DESCRIBED, DESCRIPTIONS
+
+FILES = "../mode_dagster/models"
+
+
+def models_page() -> str:
+    """Every table of `mode_marts`."""
+    contents = [f"- [`{model.name}`](#{model.name}): {plain(model.question)}" for model in _models()]
+    contents += [f"- [`{name}`](#{name})" for name in DESCRIBED]
+    sections = [*map(_model, _models()), *map(_described, DESCRIBED)]
+    return "\n\n".join(["# Models in detail", GENERATED, INTRODUCTION, "\n".join(contents), *sections]) + "\n"
+
+
+INTRODUCTION = """The tables of the schema `mode_marts`: what a row is, what its columns mean, what must hold, and the SQL.
+[Answers](models.md) has a query of each with its result."""
+
+
+def _models() -> Sequence[Model]:
+    return [MODELS[name] for name in sorted(MODELS)]
+
+
+def _model(model: Model) -> str:
+    facts = [f"- one row: {plain(model.grain)}", f"- key: {', '.join(f'`{name}`' for name in model.key)}"]
+    facts.append(f"- reads: {', '.join(_reads(model))}")
+    facts.append(f"- asset `mode_marts/{model.name}`; SQL: [{model.path.name}]({FILES}/{model.path.name})")
+    if model.kept:
+        facts.append("- keeps the rows of earlier runs")
+    columns = table(("column", "meaning"), [(f"`{name}`", plain(text)) for name, text in model.columns.items()])
+    parts = [f"## {model.name}", plain(model.description), f"[{plain(model.question)}](models.md#{model.name})"]
+    return "\n\n".join([*parts, "\n".join(facts), columns, *_checks(model)])
+
+
+def _reads(model: Model) -> Sequence[str]:
+    tables = [f"[`{name}`](assets.md#{name})" for name in reads(model).tables]
+    return [*tables, *(f"[`{name}`](#{name})" for name in reads(model).models)]
+
+
+def _checks(model: Model) -> Sequence[str]:
+    rows = [(f"`{name}`", f"`{condition.replace('|', chr(92) + '|')}`") for name, condition in model.checks.items()]
+    return [table(("check", "must hold of every row"), rows)] if rows else []
+
+
+def _described(name: str) -> str:
+    rows = [(f"`{column}`", kind, plain(meaning)) for column, (kind, meaning) in DESCRIBED[name].items()]
+    return "\n\n".join([f"## {name}", plain(DESCRIPTIONS[name]), table(("column", "type", "meaning"), rows)])
