@@ -1,4 +1,4 @@
-"""The `mode-dagster` command: try it, check a key, see what there is.
+"""The `mode-dagster` command: begin, try it, check a key, see what there is.
 
 Here: what a person types and reads.
 Not here: loading; that is `dagster`, or `python -m mode_dagster.extract`.
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from dotenv import load_dotenv
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,23 @@ named = click.option("--name", default="", help="A named workspace, where a loca
 @click.version_option(package_name="mode-dagster")
 def main() -> None:
     """Mode (mode.com) in your own warehouse."""
+    # `dagster` reads it too, and lets it win over the environment
+    load_dotenv(Path.cwd() / ".env", override=True)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Make a project in FOLDER that loads the bundled sandbox, and your own workspace after two settings."""
+    from mode_dagster.new_project import ProjectExistsError, make_project
+
+    try:
+        written = make_project(folder)
+    except (ProjectExistsError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    for path in written:
+        click.echo(path)
+    click.echo(f"Next: cd {folder}, then `make sync` and `make ui`. README.md there tells the rest.")
 
 
 @main.command()
@@ -159,12 +177,11 @@ def loaded(name: str) -> None:
 def answers(name: str) -> None:
     """Answer three questions from the SQL models, and tell where the workspace report is."""
     from mode_dagster.answers import NoAnswersError, three_answers
-    from mode_dagster.extract.pipeline import database_path
     from mode_dagster.workspace_report import report_path
 
     workspace = _workspace(name)
     try:
-        found = three_answers(Path(database_path()), workspace)
+        found = three_answers(workspace)
     except NoAnswersError as error:
         raise click.ClickException(str(error)) from None
     for answer in found:
