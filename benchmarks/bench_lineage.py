@@ -29,6 +29,7 @@ from bench_peers import RUN_RECIPE, UNLIMITED, install_datahub, recipe, settings
 from mode_dagster.lineage import Request, Status, parse_all
 from mode_dagster.reference_tables import answer_all, loaded_queries
 from mode_dagster.sandbox import Sandbox, SandboxOptions
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 
 DIALECTS = ("snowflake", "bigquery", "postgresql", "redshift", "databricks")
@@ -294,7 +295,7 @@ def our_references(folder: Path) -> Mapping[str, Mapping[str, set[str]]]:
     """Query's name → its id → tables, from what `python -m mode_dagster.extract` loaded, as the asset finds them."""
     with duckdb.connect(str(folder / "mode_analytics.duckdb")) as connection:
         known = connection.execute("SELECT token, name, id FROM mode_analytics_data.queries").fetchall()
-        queries = loaded_queries(connection, Workspace())
+        queries = loaded_queries(DuckDBWarehouse(connection), Workspace())
     answers = answer_all(queries, {}, datetime.now(UTC))
     names = {token: (name, key) for token, name, key in known}
     found: dict[str, dict[str, set[str]]] = defaultdict(dict)

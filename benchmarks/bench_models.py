@@ -18,6 +18,7 @@ import duckdb
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.statement import SQL_TYPES, reads
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 
 NOW = datetime(2026, 6, 17, 12, 20, tzinfo=UTC)
@@ -123,7 +124,7 @@ def compare(file: str) -> None:
 def build(name: str, file: str) -> None:
     with duckdb.connect(file) as connection:
         began, cpu = time.monotonic(), time.process_time()
-        built = run_model(connection, MODELS[name], Workspace(), NOW)
+        built = run_model(DuckDBWarehouse(connection), MODELS[name], Workspace(), NOW)
         figures = (built.rows, time.monotonic() - began, time.process_time() - cpu)
     print(*figures, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

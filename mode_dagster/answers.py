@@ -9,13 +9,12 @@ Not here: all the rest that the models tell (`workspace_report`, docs/models.md)
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-import duckdb
-
+from mode_dagster.extract.pipeline import read_warehouse
 from mode_dagster.models import ModelError
+from mode_dagster.warehouse import NoWarehouseError, Warehouse
 from mode_dagster.workspace import Workspace
-from mode_dagster.workspace_report.facts import Facts, Row, read_facts, rows
+from mode_dagster.workspace_report.facts import Facts, Row, read_facts
 
 HOW_TO_LOAD = "Load everything first: dagster job execute -m mode_dagster.definitions -j mode_sync"
 LONGEST = 400
@@ -33,24 +32,21 @@ class Answer:
     answer: str
 
 
-def three_answers(file: Path, workspace: Workspace) -> Sequence[Answer]:
+def three_answers(workspace: Workspace) -> Sequence[Answer]:
     """What fails most, what costs most for nobody, what is read most.
 
     Args:
-        file: The DuckDB file.
         workspace: Whose models.
 
     Raises:
-        NoAnswersError: Nothing is loaded, a model is missing, or another program has the file open.
+        NoAnswersError: Nothing is loaded, a model is missing, or another program has it open.
     """
-    if not file.exists():
-        raise NoAnswersError(f"There is no file {file}. {HOW_TO_LOAD}")
     try:
-        with duckdb.connect(str(file), read_only=True) as connection:
-            facts = read_facts(connection, workspace)
-            scheduled = _costliest_schedules(connection, workspace)
-    except duckdb.IOException as error:
-        raise NoAnswersError(f"Could not open {file}; close what has it open and try again: {error}") from error
+        with read_warehouse(workspace.pipeline_name, workspace.dataset) as warehouse:
+            facts = read_facts(warehouse, workspace)
+            scheduled = _costliest_schedules(warehouse, workspace)
+    except NoWarehouseError as error:
+        raise NoAnswersError(f"{error} {HOW_TO_LOAD}") from error
     except ModelError as error:
         raise NoAnswersError(str(error)) from error
     if not facts.active_reports:
@@ -110,15 +106,15 @@ def _slowest(facts: Facts) -> str:
     )
 
 
-def _costliest_schedules(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Sequence[Row]:
+def _costliest_schedules(warehouse: Warehouse, workspace: Workspace) -> Sequence[Row]:
     runs = f"{workspace.marts}.run_facts"
-    return rows(
-        connection,
+    return warehouse.query(
         f"SELECT report_name, COUNT(*) AS runs, SUM(duration_seconds) / 60 AS minutes FROM {runs} "
         "WHERE trigger = 'scheduled' AND is_report_deleted = FALSE "
         f"AND created_at >= (SELECT MAX(created_at) FROM {runs}) - INTERVAL '30 days' "
-        "GROUP BY report_token, report_name HAVING minutes > 0 ORDER BY minutes DESC, report_token LIMIT 1",
-    )
+        "GROUP BY report_token, report_name HAVING SUM(duration_seconds) > 0 "
+        "ORDER BY minutes DESC, report_token LIMIT 1"
+    ).by_name()
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -15,13 +15,17 @@ from mode_dagster.jobs import build_jobs
 from mode_dagster.models import build_model_checks, build_models
 from mode_dagster.operation import load_operation
 from mode_dagster.references import build_references, build_references_checks
-from mode_dagster.resources import ModeDltResource, WarehouseResource
+from mode_dagster.resources import ModeDltResource, ModeDuckDBResource, WarehouseResource
 from mode_dagster.schedules import build_models_sensor, build_schedules
 from mode_dagster.sensors import build_sensors
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report import build_workspace_report
 
-RESOURCES = {"mode_dlt": ModeDltResource(), "mode_duckdb": WarehouseResource()}
+RESOURCES = {
+    "mode_dlt": ModeDltResource(),
+    "mode_duckdb": ModeDuckDBResource(),
+    "mode_warehouse": WarehouseResource(),
+}
 """The same objects for all workspaces of a location, so that their definitions can be merged."""
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.warehouse import Warehouse, open_warehouse
+from mode_dagster.warehouse.base import quoted
 
 SAMPLE_ROWS = 5
 SAMPLE_COLUMNS = 4
@@ -46,24 +48,24 @@ class Contents:
 
 def look_into(pipeline: Pipeline, tables: Collection[str]) -> Mapping[str, Contents]:
     """What each table holds in the destination."""
-    with pipeline.sql_client() as client:
+    with open_warehouse(pipeline) as warehouse:
         found = {}
         for table in tables:
             columns = pipeline.default_schema.get_table_columns(table)
-            found[table] = _look(client, client.make_qualified_table_name(table), columns, shown(table, columns))
+            found[table] = _look(warehouse, f"{pipeline.dataset_name}.{table}", columns, shown(table, columns))
     return found
 
 
-def _look(client: Any, table: str, columns: Collection[str], sampled: Sequence[str]) -> Contents:
+def _look(warehouse: Warehouse, table: str, columns: Collection[str], sampled: Sequence[str]) -> Contents:
     is_marked = "deleted_at" in columns
     live = "deleted_at IS NULL" if is_marked else "TRUE"
     newest = next((f"{name} DESC NULLS LAST" for name in NEWEST if name in columns), "1")
-    selected = ", ".join(client.escape_column_name(name) for name in sampled)
+    selected = ", ".join(map(quoted, sampled))
     # the names are those of the catalogue
-    ((rows, alive),) = client.execute_sql(f"SELECT count(*), count(*) FILTER (WHERE {live}) FROM {table}")  # noqa: S608
-    sample = client.execute_sql(
+    rows, alive = warehouse.query(f"SELECT count(*), count(*) FILTER (WHERE {live}) FROM {table}").first  # noqa: S608
+    sample = warehouse.query(
         f"SELECT {selected} FROM {table} WHERE {live} ORDER BY {newest} LIMIT {SAMPLE_ROWS}"  # noqa: S608
-    )
+    ).rows
     return Contents(
         rows=rows, live=alive if is_marked else None, columns=sampled, sample=[[*map(_short, row)] for row in sample]
     )

@@ -9,13 +9,12 @@ location loads without it: nothing loaded yet, or a file that another program ha
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import dagster as dg
-import duckdb
 
-from mode_dagster.extract.pipeline import database_path
+from mode_dagster.extract.pipeline import read_warehouse
 from mode_dagster.reference_tables import TABLES
+from mode_dagster.warehouse import WarehouseError
 from mode_dagster.workspace import Workspace
 
 KeyOf = Callable[[str | None, str | None, str], Sequence[str]]
@@ -84,20 +83,16 @@ def with_external_tables(
 
 
 def _read_tables(workspace: Workspace) -> Iterator[tuple[str, str | None, str | None, str, int, int]]:
-    path = database_path()
-    if not Path(path).is_file():
-        logger.info("No external tables of %s: there is no file %s yet.", workspace.marts, path)
-        return
     try:
-        with duckdb.connect(path, read_only=True) as connection:
-            yield from connection.execute(f"""
-                SELECT warehouse, database_name, schema_name, table_name, count(DISTINCT query_token),
-                  count(DISTINCT report_token)
+        with read_warehouse(workspace.pipeline_name, workspace.dataset) as warehouse:
+            yield from warehouse.query(f"""
+                SELECT warehouse, database_name, schema_name, table_name, count(DISTINCT query_token) AS queries,
+                  count(DISTINCT report_token) AS reports
                 FROM {workspace.marts}.{TABLES}
                 WHERE kind = 'read' AND NOT is_guessed
-                GROUP BY ALL
-                ORDER BY ALL
-            """).fetchall()  # noqa: S608 - names of this project
-    except duckdb.Error as error:
+                GROUP BY warehouse, database_name, schema_name, table_name
+                ORDER BY warehouse, database_name, schema_name, table_name
+            """).rows  # noqa: S608 - names of this project
+    except WarehouseError as error:
         reason = str(error).splitlines()[0]
         logger.warning("No external tables of %s this time: %s", workspace.marts, reason)

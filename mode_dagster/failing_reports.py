@@ -1,6 +1,6 @@
 """Which of Mode's reports used to work and fail now, read from the loaded tables, and what is said of them.
 
-Here: one query on the DuckDB file; its answer as a message and as observations.
+Here: one query; its answer as a message and as observations.
 Not here: what was told before (`sensors`), how often reports fail (the model `report_health`).
 
 A report fails when its latest run that succeeded or failed did not succeed; cancelled runs say nothing.
@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-import duckdb
 
+from mode_dagster.extract.pipeline import read_warehouse
+from mode_dagster.warehouse.base import literal
 from mode_dagster.webhook import Message, clock, escaped, link
 from mode_dagster.workspace import Workspace
 
@@ -75,7 +76,7 @@ LEFT JOIN streak ON streak.report_token = reports.token
 LEFT JOIN errors ON errors.run_token = latest.run_token
 WHERE reports.deleted_at IS NULL
     AND NOT coalesce(reports.archived, false)
-    AND (list_contains($told, reports.token) OR NOT works)
+    AND (reports.token IN ({told}) OR NOT works)
     AND coalesce(last_good_end, reports.last_successfully_run_at) IS NOT NULL
 ORDER BY streak.since DESC, reports.token
 """
@@ -101,24 +102,20 @@ class Report:
     error: str
 
 
-def failing_reports(file: str, workspace: Workspace, told: Collection[str] = ()) -> list[Report]:
+def failing_reports(workspace: Workspace, told: Collection[str] = ()) -> list[Report]:
     """Reports that used to work and fail now, the newest failure first, and those of `told` whether they fail or not.
 
     Args:
-        file: The DuckDB file.
         workspace: Whose tables.
         told: Tokens of reports that are known to fail.
 
     Raises:
-        duckdb.IOException: The file is not there, or another program writes it.
-        duckdb.ConnectionException: This program itself writes it.
-        duckdb.CatalogException: A table was never loaded.
+        NoWarehouseError: Nothing is loaded yet, or a program is writing.
+        MissingError: A table was never loaded.
     """
-    with duckdb.connect(file, read_only=True) as connection:
-        query = QUERY.format(schema=workspace.dataset)
-        result = connection.execute(query, {"told": list(told)})
-        names = [column[0] for column in result.description or []]
-        return [_report(dict(zip(names, row, strict=True))) for row in result.fetchall()]
+    query = QUERY.format(schema=workspace.dataset, told=", ".join(map(literal, told)) or "NULL")
+    with read_warehouse(workspace.pipeline_name, workspace.dataset) as warehouse:
+        return [_report(row) for row in warehouse.query(query).by_name()]
 
 
 def _report(row: dict[str, Any]) -> Report:

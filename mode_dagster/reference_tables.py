@@ -1,6 +1,6 @@
-"""The tables of what Mode's queries read, in DuckDB: their columns, what they are made from, how they are written.
+"""The tables of what Mode's queries read: their columns, what they are made from, how they are written.
 
-Here: DuckDB only; what is here works without Dagster.
+Here: what is here works without Dagster.
 Not here: parsing (`lineage`), assets and checks (`references`).
 """
 
@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import duckdb
-
 from mode_dagster.lineage import VERSION, References, Request, TableReference, parse_all, reached
+from mode_dagster.warehouse import MissingError, Warehouse
 from mode_dagster.workspace import Workspace
 
 TABLES = "report_table_references"
@@ -23,8 +22,6 @@ COLUMNS = "report_column_references"
 PARSES = "query_parses"
 SOURCES = ("queries", "data_sources", "definitions")
 """The loaded tables that are read."""
-BATCH = 5_000
-"""Rows written at once; more take more memory and no less time."""
 TRY_AGAIN = timedelta(days=1)
 """A text whose parsing had to be stopped is tried again after so long; the machine may have been busy."""
 
@@ -108,34 +105,40 @@ class Answer:
     parsed_at: datetime
 
 
-def missing_sources(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Sequence[str]:
+def missing_sources(warehouse: Warehouse, workspace: Workspace) -> Sequence[str]:
     """The tables to read that are not there."""
-    found = connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = ?", [workspace.dataset])
-    there = {name for (name,) in found.fetchall()}
+    there = warehouse.columns(workspace.dataset)
     return [source for source in SOURCES if source not in there]
 
 
-def loaded_queries(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Sequence[Query]:
+def loaded_queries(warehouse: Warehouse, workspace: Workspace) -> Sequence[Query]:
     """The queries that exist, each with its data source and the definitions that it reaches."""
     definitions = dict(
-        connection.execute(
+        warehouse.query(
             f"SELECT name, source FROM {workspace.dataset}.definitions WHERE deleted_at IS NULL AND name IS NOT NULL "
             "AND source IS NOT NULL ORDER BY updated_at NULLS FIRST, token"
-        ).fetchall()
+        ).rows
     )
-    rows = connection.execute(f"""
-        SELECT queries.token, queries.report_token, COALESCE(queries.data_source_token, by_id.token), queries.raw_query,
-          COALESCE(by_token.adapter, by_id.adapter), COALESCE(by_token.database, by_id.database),
-          COALESCE(by_token.host, by_id.host, by_token.name, by_id.name), COALESCE(by_token.port, by_id.port)
-        FROM {workspace.dataset}.queries AS queries
-        LEFT JOIN {workspace.dataset}.data_sources AS by_token ON by_token.token = queries.data_source_token
-        LEFT JOIN {workspace.dataset}.data_sources AS by_id
-          ON by_token.token IS NULL AND by_id.id = queries.data_source_id
-        WHERE queries.deleted_at IS NULL
-        QUALIFY row_number() OVER (PARTITION BY queries.token ORDER BY by_id.deleted_at DESC NULLS FIRST) = 1
-        ORDER BY queries.token
-    """).fetchall()
-    return [_query(row, definitions) for row in rows]
+    found = warehouse.query(f"""
+        WITH read_by AS (
+          SELECT queries.token, queries.report_token, COALESCE(queries.data_source_token, by_id.token) AS source,
+            queries.raw_query, COALESCE(by_token.adapter, by_id.adapter) AS adapter,
+            COALESCE(by_token.database, by_id.database) AS database_name,
+            COALESCE(by_token.host, by_id.host, by_token.name, by_id.name) AS host,
+            COALESCE(by_token.port, by_id.port) AS port,
+            ROW_NUMBER() OVER (PARTITION BY queries.token ORDER BY by_id.deleted_at DESC NULLS FIRST) AS place
+          FROM {workspace.dataset}.queries AS queries
+          LEFT JOIN {workspace.dataset}.data_sources AS by_token ON by_token.token = queries.data_source_token
+          LEFT JOIN {workspace.dataset}.data_sources AS by_id
+            ON by_token.token IS NULL AND by_id.id = queries.data_source_id
+          WHERE queries.deleted_at IS NULL
+        )
+        SELECT token, report_token, source, raw_query, adapter, database_name, host, port
+        FROM read_by
+        WHERE place = 1
+        ORDER BY token
+    """)
+    return [_query(row, definitions) for row in found.rows]
 
 
 def _query(row: Sequence[Any], definitions: Mapping[str, str]) -> Query:
@@ -146,15 +149,13 @@ def _query(row: Sequence[Any], definitions: Mapping[str, str]) -> Query:
     return Query(token, report, source, f"{host}:{port}" if host and port else host, request, text_hash)
 
 
-def known_answers(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Mapping[str, Answer]:
+def known_answers(warehouse: Warehouse, workspace: Workspace) -> Mapping[str, Answer]:
     """The answers of the last run by the hash of the text."""
     try:
-        rows = connection.execute(
-            f"SELECT DISTINCT ON (text_hash) text_hash, answer, seconds, parsed_at FROM {workspace.marts}.{PARSES}"
-        ).fetchall()
-    except (duckdb.CatalogException, duckdb.BinderException):  # the first run, or a table of an older version
+        found = warehouse.query(f"SELECT text_hash, answer, seconds, parsed_at FROM {workspace.marts}.{PARSES}")
+    except MissingError:  # the first run, or a table of an older version
         return {}
-    return {key: Answer(References.from_json(answer), seconds, when) for key, answer, seconds, when in rows}
+    return {key: Answer(References.from_json(answer), seconds, when) for key, answer, seconds, when in found.rows}
 
 
 def answer_all(queries: Sequence[Query], known: Mapping[str, Answer], now: datetime) -> Mapping[str, Answer]:
@@ -176,50 +177,21 @@ def answer_all(queries: Sequence[Query], known: Mapping[str, Answer], now: datet
 
 
 def write_tables(
-    connection: duckdb.DuckDBPyConnection,
-    workspace: Workspace,
-    queries: Sequence[Query],
-    answers: Mapping[str, Answer],
+    warehouse: Warehouse, workspace: Workspace, queries: Sequence[Query], answers: Mapping[str, Answer]
 ) -> None:
     """Makes the three tables anew, all or none.
 
     Args:
-        connection: To the file with the loaded tables; its session is set to UTC.
+        warehouse: Where the loaded tables are.
         workspace: Whose tables.
         queries: Their rows, in this order.
         answers: What is known of each query's text.
     """
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.begin()
-    try:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {workspace.marts}")
+    with warehouse.transaction():
         for table, rows in _rows(queries, answers).items():
-            _write_table(connection, f"{workspace.marts}.{table}", table, rows)
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.commit()
-
-
-def _write_table(
-    connection: duckdb.DuckDBPyConnection, name: str, table: str, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    types = {column: kind for column, (kind, _) in DESCRIBED[table].items()}
-    columns = ", ".join(f"{column} {kind}" for column, kind in types.items())
-    connection.execute(f"CREATE OR REPLACE TABLE {name} ({columns})")
-    for start in range(0, len(rows), BATCH):
-        # many rows as one JSON value: a hundred times faster than executemany
-        connection.execute(
-            f"INSERT INTO {name} SELECT * FROM (SELECT unnest(from_json(?, ?), recursive := true))",
-            [json.dumps(rows[start : start + BATCH]), json.dumps([types])],
-        )
-    connection.execute(f"COMMENT ON TABLE {name} IS {_literal(DESCRIPTIONS[table])}")
-    for column, (_, meaning) in DESCRIBED[table].items():
-        connection.execute(f"COMMENT ON COLUMN {name}.{column} IS {_literal(meaning)}")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+            name, described = f"{workspace.marts}.{table}", DESCRIBED[table]
+            warehouse.write(name, {column: kind for column, (kind, _) in described.items()}, rows)
+            warehouse.describe(name, DESCRIPTIONS[table], {column: says for column, (_, says) in described.items()})
 
 
 def _rows(queries: Sequence[Query], answers: Mapping[str, Answer]) -> Mapping[str, list[dict[str, Any]]]:

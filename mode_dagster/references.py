@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-import duckdb
 
+from mode_dagster.extract.pipeline import destination_type
 from mode_dagster.freshness import model_freshness
 from mode_dagster.lineage import VERSION, Status
 from mode_dagster.markdown import markdown_table
@@ -40,6 +40,7 @@ from mode_dagster.reference_tables import (
     write_tables,
 )
 from mode_dagster.resources import WarehouseResource
+from mode_dagster.warehouse import Warehouse
 from mode_dagster.workspace import Workspace
 
 FAILED_SHARE = 0.05
@@ -64,22 +65,22 @@ def build_references(
         retry_policy=RETRY,
     )
     def references(
-        context: dg.AssetExecutionContext, mode_duckdb: WarehouseResource
+        context: dg.AssetExecutionContext, mode_warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
         began = time.monotonic()
-        with mode_duckdb.get_connection() as connection:
-            _need_sources(connection, workspace)
-            queries = loaded_queries(connection, workspace)
-            known = known_answers(connection, workspace)
+        with mode_warehouse.open(workspace) as warehouse:
+            _need_sources(warehouse, workspace)
+            queries = loaded_queries(warehouse, workspace)
+            known = known_answers(warehouse, workspace)
         context.log.info(f"{len(queries):,} queries; answers are known for {len(known):,} texts")
-        # the file is not open while texts are parsed
+        # nothing is kept open while texts are parsed
         answers = answer_all(queries, known, datetime.now(UTC))
-        with mode_duckdb.get_connection() as connection:
-            write_tables(connection, workspace, queries, answers)
+        with mode_warehouse.open(workspace) as warehouse:
+            write_tables(warehouse, workspace, queries, answers)
             numbers = _numbers(queries, known, answers, time.monotonic() - began)
             for table in DESCRIBED:
                 if (key := workspace.model_key(table)) in context.selected_asset_keys:
-                    metadata = {**numbers, **_table_metadata(connection, workspace, table)}
+                    metadata = {**numbers, **_table_metadata(warehouse, workspace, table)}
                     yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return references
@@ -94,17 +95,14 @@ def build_references_checks(workspace: Workspace) -> list[dg.AssetChecksDefiniti
         description=f"At most {FAILED_SHARE:.0%} of the queries could not be parsed.",
         retry_policy=RETRY,
     )
-    def check(mode_duckdb: WarehouseResource) -> dg.AssetCheckResult:
-        with mode_duckdb.get_connection() as connection:
-            counts = dict(
-                connection.execute(
-                    f"SELECT status, count(*) FROM {workspace.marts}.{PARSES} GROUP BY status"
-                ).fetchall()
-            )
-            failing = connection.execute(
-                f"SELECT query_token, report_token, dialect, reason FROM {workspace.marts}.{PARSES} "
+    def check(mode_warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        parses = f"{workspace.marts}.{PARSES}"
+        with mode_warehouse.open(workspace) as warehouse:
+            counts = dict(warehouse.query(f"SELECT status, count(*) FROM {parses} GROUP BY status").rows)
+            failing = warehouse.query(
+                f"SELECT query_token, report_token, dialect, reason FROM {parses} "
                 f"WHERE status = 'failed' ORDER BY reason, query_token LIMIT {SHOWN}"
-            ).fetchall()
+            ).rows
         return _check_result(counts, failing)
 
     return [check]
@@ -135,7 +133,7 @@ def _spec(table: str, workspace: Workspace, automation: dg.AutomationCondition[A
         deps=[workspace.table_key(source) for source in SOURCES],
         group_name=workspace.group(),
         description=DESCRIPTIONS[table],
-        kinds={"duckdb", "python"},
+        kinds={destination_type(), "python"},
         metadata={
             "dagster/table_name": f"{workspace.marts}.{table}",
             "dagster/column_schema": dg.TableSchema(columns=columns),
@@ -146,8 +144,8 @@ def _spec(table: str, workspace: Workspace, automation: dg.AutomationCondition[A
     )
 
 
-def _need_sources(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
-    if lacking := missing_sources(connection, workspace):
+def _need_sources(warehouse: Warehouse, workspace: Workspace) -> None:
+    if lacking := missing_sources(warehouse, workspace):
         tables = ", ".join(f"{workspace.dataset}.{name}" for name in lacking)
         keys = ", ".join(workspace.table_key(name).to_user_string() for name in lacking)
         raise dg.Failure(
@@ -172,13 +170,13 @@ def _numbers(
     }
 
 
-def _table_metadata(connection: duckdb.DuckDBPyConnection, workspace: Workspace, table: str) -> dict[str, Any]:
+def _table_metadata(warehouse: Warehouse, workspace: Workspace, table: str) -> dict[str, Any]:
     name = f"{workspace.marts}.{table}"
-    counted = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
+    (count,) = warehouse.query(f"SELECT count(*) FROM {name}").first
     shown = [column for column in DESCRIBED[table] if column not in ("answer", "text_hash")]
-    sample = connection.execute(f"SELECT {', '.join(shown)} FROM {name} LIMIT 5").fetchall()
+    sample = warehouse.query(f"SELECT {', '.join(shown)} FROM {name} LIMIT 5").rows
     return {
-        "dagster/row_count": counted[0] if counted else 0,
+        "dagster/row_count": count,
         "dagster/table_name": name,
         "sample": dg.MetadataValue.md(markdown_table(shown, sample)),
     }

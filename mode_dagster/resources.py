@@ -1,7 +1,7 @@
-"""What assets need at run time: dlt as a resource, and the DuckDB file.
+"""What assets need at run time: dlt as a resource, and the tables.
 
-Here: dagster-dlt and dagster-duckdb, with their known faults of these versions worked around.
-Not here: settings of Mode (`settings`), assets.
+Here: dagster-dlt and dagster-duckdb, with their known faults of these versions worked around, and the destination.
+Not here: settings of Mode (`settings`), assets, how a destination is asked (`warehouse`).
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,9 @@ from dagster_dlt import DagsterDltResource
 from dagster_duckdb import DuckDBResource
 from dlt.common.schema import Schema
 
-from mode_dagster.extract.pipeline import database_path
+from mode_dagster.extract.pipeline import database_path, destination_type, mode_pipeline
+from mode_dagster.warehouse import DuckDBWarehouse, Warehouse, open_warehouse
+from mode_dagster.workspace import Workspace
 
 
 class ModeDltResource(DagsterDltResource):
@@ -24,7 +26,7 @@ class ModeDltResource(DagsterDltResource):
         return super()._extract_table_schema_metadata(table_name, schema.clone())
 
 
-class WarehouseResource(DuckDBResource):
+class ModeDuckDBResource(DuckDBResource):
     """The DuckDB file that the tables are in, for SQL assets of your own."""
 
     database: str = ""
@@ -35,10 +37,36 @@ class WarehouseResource(DuckDBResource):
         """A connection that closes whatever happens, so that the file is never left locked.
 
         dagster-duckdb 0.29.27 leaves it open when the body raises.
+
+        Raises:
+            dagster.Failure: The tables are not in a DuckDB file.
         """
+        if not self.database and destination_type() != "duckdb":
+            raise dg.Failure(
+                f"Could not open a DuckDB file: the tables are in {destination_type()}. "
+                "Use the resource mode_warehouse, or that destination's own.",
+                allow_retries=False,
+            )
         located = DuckDBResource(database=self.database or database_path(), connection_config=self.connection_config)
         with located.get_connection() as connection:
             try:
                 yield connection
             finally:
                 connection.close()
+
+
+class WarehouseResource(dg.ConfigurableResource[Warehouse]):
+    """The tables, in whichever destination is set."""
+
+    database: str = ""
+    """A DuckDB file; empty means the destination that the tables are loaded into."""
+
+    @contextmanager
+    def open(self, workspace: Workspace) -> Iterator[Warehouse]:
+        """The destination with the tables of a workspace, as long as the context lasts."""
+        if self.database or destination_type() == "duckdb":
+            with ModeDuckDBResource(database=self.database).get_connection() as connection:
+                yield DuckDBWarehouse(connection)
+        else:
+            with open_warehouse(mode_pipeline(workspace.pipeline_name, workspace.dataset)) as warehouse:
+                yield warehouse

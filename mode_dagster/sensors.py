@@ -12,15 +12,14 @@ from dataclasses import asdict, dataclass
 from logging import Logger
 
 import dagster as dg
-import duckdb
 
-from mode_dagster.extract.pipeline import database_path
 from mode_dagster.failing_reports import Report, failing_reports, observations, reports_message
 from mode_dagster.jobs import Job
 from mode_dagster.operation import load_operation
 from mode_dagster.run_failure import run_failed
 from mode_dagster.schedules import unfinished_run
 from mode_dagster.settings import Operation
+from mode_dagster.warehouse import MissingError, NoWarehouseError
 from mode_dagster.webhook import Message, NotTold, post
 from mode_dagster.workspace import Workspace
 
@@ -131,10 +130,10 @@ def _reports_failing(workspace: Workspace, jobs: Sequence[str], status: dg.Defau
         if unfinished_run(context.instance, jobs):
             return dg.SkipReason("A run is waiting or running and may be loading; looks again after it.")
         try:
-            reports = failing_reports(database_path(), workspace, told.failing)
-        except (duckdb.IOException, duckdb.ConnectionException):
-            return dg.SkipReason("The DuckDB file is not there, or another program has it open; looks again later.")
-        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            reports = failing_reports(workspace, told.failing)
+        except NoWarehouseError as error:
+            return dg.SkipReason(f"{error} Looks again later."[:300])
+        except MissingError as error:
             return dg.SkipReason(f"Not all was loaded yet, materialize {workspace.table_key('reports')}: {error}"[:300])
         return _news(context, workspace, reports, told, loads)
 

@@ -19,6 +19,7 @@ from mode_dagster.extract.pipeline import DATASET, load, mode_pipeline
 from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import serve
 from mode_dagster.settings import Settings
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster_tests.conftest import NOON, SMALL
 
 
@@ -39,7 +40,7 @@ class File:
     def look(self, table: str) -> dict[str, Finding]:
         """What every check of a table finds."""
         with duckdb.connect(str(self.path)) as connection:
-            loaded = Loaded(connection, DATASET, NOON)
+            loaded = Loaded(DuckDBWarehouse(connection), DATASET, NOON)
             return {check.name: check.find(loaded) for check in checks_of(table)}
 
 

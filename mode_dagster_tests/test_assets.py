@@ -9,7 +9,7 @@ from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.build import RESOURCES, build_mode_definitions
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.resources import WarehouseResource
+from mode_dagster.resources import ModeDuckDBResource
 from mode_dagster.sandbox import Fault
 from mode_dagster.workspace import Workspace
 
@@ -169,7 +169,7 @@ def test_assets_say_what_they_are_before_any_load():
 
 
 def test_the_duckdb_resource_lets_go_of_the_file_whatever_happens(tmp_path, query):
-    warehouse = WarehouseResource(database=str(tmp_path / "mode_analytics.duckdb"))
+    warehouse = ModeDuckDBResource(database=str(tmp_path / "mode_analytics.duckdb"))
     with contextlib.suppress(ZeroDivisionError), warehouse.get_connection() as connection:
         connection.execute("CREATE TABLE t AS SELECT 1 AS x")
         raise ZeroDivisionError

@@ -12,6 +12,7 @@ from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import DATASET
 from mode_dagster.sandbox import Fault
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.known_rows import known_rows
@@ -239,7 +240,7 @@ def test_tables_that_were_never_loaded_are_said_not_to_be_checked(tmp_path):
 def test_empty_tables_and_no_ledger_are_no_failure():
     with duckdb.connect() as connection:
         known_rows(connection)
-        loaded = Loaded(connection, DATASET, NOON)
+        loaded = Loaded(DuckDBWarehouse(connection), DATASET, NOON)
         assert all(check.find(loaded).passed for table in BY_NAME for check in checks_of(table))
 
 

@@ -19,6 +19,7 @@ from mode_dagster.extract.sync import Sync
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.reference_tables import DESCRIBED, DESCRIPTIONS, answer_all, loaded_queries, write_tables
 from mode_dagster.settings import SANDBOX, Settings
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
@@ -34,8 +35,8 @@ def models(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     make(tmp_path, WEEK_BEFORE, "report_snapshots")
     sync(NOW)
     with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
-        queries = loaded_queries(connection, Workspace())
-        write_tables(connection, Workspace(), queries, answer_all(queries, {}, NOW))
+        queries = loaded_queries(DuckDBWarehouse(connection), Workspace())
+        write_tables(DuckDBWarehouse(connection), Workspace(), queries, answer_all(queries, {}, NOW))
     make(tmp_path, NOW, *MODELS)
     with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -52,7 +53,7 @@ def sync(now: datetime, *tables: str) -> None:
 def make(folder: Path, now: datetime, *names: str) -> None:
     with duckdb.connect(str(folder / "mode_analytics.duckdb")) as connection:
         for name in names:
-            run_model(connection, MODELS[name], Workspace(), now)
+            run_model(DuckDBWarehouse(connection), MODELS[name], Workspace(), now)
 
 
 def as_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

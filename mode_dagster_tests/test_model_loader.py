@@ -13,7 +13,8 @@ from mode_dagster.models import MODELS, ModelError, build_model_checks, build_mo
 from mode_dagster.models.build import violations
 from mode_dagster.models.header import read_model
 from mode_dagster.models.statement import column_lineage, reads
-from mode_dagster.resources import WarehouseResource
+from mode_dagster.resources import ModeDuckDBResource, WarehouseResource
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.known_rows import found, known_rows
@@ -174,7 +175,7 @@ def test_rendering_leaves_all_but_schemas_and_moment():
 
 
 def test_a_model_becomes_a_table_with_its_meaning(write, connection):
-    built = run_model(connection, read_model(write(HEAD + SELECT)), ONLY, NOON)
+    built = run_model(DuckDBWarehouse(connection), read_model(write(HEAD + SELECT)), ONLY, NOON)
     assert built.rows == 2
     assert list(built.columns) == [("report_token", "VARCHAR"), ("report_name", "VARCHAR")]
     (table,) = connection.execute("SELECT comment FROM duckdb_tables() WHERE table_name = 'names'").fetchone()
@@ -198,17 +199,17 @@ def test_a_model_becomes_a_table_with_its_meaning(write, connection):
     ids=["lacking", "undocumented", "order", "while it runs", "unknown column"],
 )
 def test_a_model_that_fails_leaves_the_last_good_table(write, connection, select, message):
-    run_model(connection, read_model(write(HEAD + SELECT)), ONLY, NOON)
+    run_model(DuckDBWarehouse(connection), read_model(write(HEAD + SELECT)), ONLY, NOON)
     with pytest.raises(ModelError, match=message):
-        run_model(connection, read_model(write(HEAD + select)), ONLY, NOON)
+        run_model(DuckDBWarehouse(connection), read_model(write(HEAD + select)), ONLY, NOON)
     assert len(found(connection, "SELECT * FROM mode_marts.names")) == 2
-    run_model(connection, read_model(write(HEAD + SELECT)), ONLY, NOON)
+    run_model(DuckDBWarehouse(connection), read_model(write(HEAD + SELECT)), ONLY, NOON)
 
 
 def test_a_missing_source_says_what_to_materialize(write):
     model = read_model(write(HEAD + SELECT))
     with duckdb.connect() as empty, pytest.raises(ModelError) as raised:
-        run_model(empty, model, Workspace("acme"), NOON)
+        run_model(DuckDBWarehouse(empty), model, Workspace("acme"), NOON)
     assert "no table mode_analytics_data_acme.reports. Materialize first: acme/mode/reports." in str(raised.value)
 
 
@@ -216,9 +217,9 @@ def test_a_named_workspace_has_schemas_of_its_own(write):
     acme, model = Workspace("acme"), read_model(write(HEAD + SELECT))
     with duckdb.connect() as connection:
         known_rows(connection, "mode_analytics_data_acme", reports=[{"token": "r1"}])
-        run_model(connection, model, acme, NOON)
+        run_model(DuckDBWarehouse(connection), model, acme, NOON)
         assert found(connection, "SELECT report_token FROM mode_marts_acme.names") == [{"report_token": "r1"}]
-        assert violations(connection, model, "has_a_name", acme, NOON).count == 1
+        assert violations(DuckDBWarehouse(connection), model, "has_a_name", acme, NOON).count == 1
     (asset,) = build_models(acme, models={"names": model})
     assert asset.key.to_user_string() == "acme/mode_marts/names"
     assert [dep.asset_key.to_user_string() for dep in next(iter(asset.specs)).deps] == ["acme/mode/reports"]
@@ -227,12 +228,14 @@ def test_a_named_workspace_has_schemas_of_its_own(write):
 def test_kept_rows_stay_and_the_same_key_is_replaced(write, connection):
     kept = HEAD.replace("-- key: report_token", "-- key: report_token\n-- kept: yes")
     model = read_model(write(kept + SELECT))
-    run_model(connection, model, ONLY, NOON)
+    run_model(DuckDBWarehouse(connection), model, ONLY, NOON)
     connection.execute("DELETE FROM mode_analytics_data.reports WHERE token = 'r1'")
     connection.execute("UPDATE mode_analytics_data.reports SET name = 'Costs, new'")
-    assert run_model(connection, model, ONLY, NOON).rows == 2
+    assert run_model(DuckDBWarehouse(connection), model, ONLY, NOON).rows == 2
     grown = kept.replace("-- checks:", "--   extra: More.\n--\n-- checks:").replace("--\n--   extra", "--   extra")
-    run_model(connection, read_model(write(grown + SELECT.replace(" FROM", ", 1 AS extra FROM"))), ONLY, NOON)
+    run_model(
+        DuckDBWarehouse(connection), read_model(write(grown + SELECT.replace(" FROM", ", 1 AS extra FROM"))), ONLY, NOON
+    )
     assert sorted(tuple(row.values()) for row in found(connection, "SELECT * FROM mode_marts.names")) == [
         ("r1", "Sales", None),
         ("r2", "Costs, new", 1),
@@ -280,11 +283,16 @@ class Warehouse:
         return [*build_models(ONLY, models=models), *build_model_checks(ONLY, models)]
 
     def run(self, **more) -> dg.ExecuteInProcessResult:
-        how = {"resources": {"mode_duckdb": self.resource}, "instance": self.instance, "raise_on_error": False, **more}
+        how = {
+            "resources": {"mode_warehouse": self.resource},
+            "instance": self.instance,
+            "raise_on_error": False,
+            **more,
+        }
         return dg.materialize(self.assets, **how)
 
     def execute(self, sql: str) -> list[tuple]:
-        with self.resource.get_connection() as connection:
+        with duckdb.connect(self.resource.database) as connection:
             return connection.execute(sql).fetchall()
 
 
@@ -373,17 +381,17 @@ class Locked(WarehouseResource):
     """A file that another program has open, the first time."""
 
     @contextlib.contextmanager
-    def get_connection(self):
+    def open(self, workspace):
         marker = Path(self.database).with_suffix(".tried")
         if not marker.exists():
             marker.touch()
             raise duckdb.IOException("Could not set lock on file")
-        with super().get_connection() as connection:
-            yield connection
+        with super().open(workspace) as warehouse:
+            yield warehouse
 
 
 def test_a_locked_file_is_tried_again(warehouse):
-    resources = {"mode_duckdb": Locked(database=warehouse.resource.database)}
+    resources = {"mode_warehouse": Locked(database=warehouse.resource.database)}
     result = warehouse.run(resources=resources, selection=[dg.AssetKey(["mode_marts", "names"])])
     assert result.success
     assert len([event for event in result.all_events if event.is_step_up_for_retry]) == 1
@@ -400,7 +408,7 @@ def test_all_models_of_a_run_agree_on_the_time(warehouse, write):
 
 
 def test_the_file_is_where_the_setting_says_when_it_is_opened(tmp_path, monkeypatch):
-    resource = WarehouseResource()
+    resource = ModeDuckDBResource()
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "later.duckdb"))
     with resource.get_connection() as connection:
         connection.execute("SELECT 1")
@@ -408,7 +416,7 @@ def test_the_file_is_where_the_setting_says_when_it_is_opened(tmp_path, monkeypa
 
 
 def asked_for(warehouse, loaded: dg.AssetsDefinition, cursor=None) -> tuple[set[str], object]:
-    definitions = dg.Definitions([loaded, *warehouse.assets], resources={"mode_duckdb": warehouse.resource})
+    definitions = dg.Definitions([loaded, *warehouse.assets], resources={"mode_warehouse": warehouse.resource})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # of dagster's own making
         result = dg.evaluate_automation_conditions(definitions, instance=warehouse.instance, cursor=cursor)
@@ -420,7 +428,7 @@ def test_models_follow_their_tables_once(warehouse):
     @dg.asset(key=ONLY.table_key("reports"))
     def reports() -> None: ...
 
-    everything = {"resources": {"mode_duckdb": warehouse.resource}, "instance": warehouse.instance}
+    everything = {"resources": {"mode_warehouse": warehouse.resource}, "instance": warehouse.instance}
     none, cursor = asked_for(warehouse, reports)
     dg.materialize([reports, *warehouse.assets], **everything)
     together, cursor = asked_for(warehouse, reports, cursor)

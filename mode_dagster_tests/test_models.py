@@ -9,6 +9,7 @@ import pytest
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
 from mode_dagster.models.statement import reads
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.known_rows import found, known_rows
@@ -21,9 +22,9 @@ def build(connection: duckdb.DuckDBPyConnection, name: str, now: datetime = NOON
     model = MODELS[name]
     for upstream in reads(model).models:
         build(connection, upstream, now)
-    run_model(connection, model, ONLY, now)
+    run_model(DuckDBWarehouse(connection), model, ONLY, now)
     for check in (key_check(model), *model.checks):
-        assert violations(connection, model, check, ONLY, now).rows == [], check
+        assert violations(DuckDBWarehouse(connection), model, check, ONLY, now).rows == [], check
     return found(connection, f"SELECT * FROM mode_marts.{name} ORDER BY {', '.join(model.key)}")
 
 
@@ -466,7 +467,7 @@ def test_a_broken_row_breaks_its_check_and_no_other(model, check, fault):
         broken = {
             name
             for name in (key_check(MODELS[model]), *MODELS[model].checks)
-            if violations(connection, MODELS[model], name, ONLY, NOON).count
+            if violations(DuckDBWarehouse(connection), MODELS[model], name, ONLY, NOON).count
         }
     assert broken == {check}
 

@@ -10,6 +10,7 @@ import pytest
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
 from mode_dagster.models.statement import reads
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.known_rows import found, known_rows
 
@@ -48,9 +49,9 @@ def build(connection, name, now=NOW):
     for read in reads(MODELS[name]).models:
         if read != "time_zones":
             build(connection, read, now)
-    run_model(connection, MODELS[name], Workspace(), now)
+    run_model(DuckDBWarehouse(connection), MODELS[name], Workspace(), now)
     for check in (key_check(MODELS[name]), *MODELS[name].checks):
-        broken = violations(connection, MODELS[name], check, Workspace(), now)
+        broken = violations(DuckDBWarehouse(connection), MODELS[name], check, Workspace(), now)
         assert not broken.count, (name, check, broken.rows)
 
 
@@ -786,7 +787,10 @@ def test_each_check_of_a_head_finds_a_row_that_breaks_it(connection, name, check
     build(connection, name)
     one = f"rowid = (SELECT min(rowid) FROM mode_marts.{name})"
     connection.execute(f"UPDATE mode_marts.{name} SET {BREAKS[name, check]} WHERE {one}")
-    broken = {found: violations(connection, MODELS[name], found, Workspace(), NOW) for found in MODELS[name].checks}
+    broken = {
+        found: violations(DuckDBWarehouse(connection), MODELS[name], found, Workspace(), NOW)
+        for found in MODELS[name].checks
+    }
     assert {found: violated.count for found, violated in broken.items() if violated.count} == {check: 1}
 
 

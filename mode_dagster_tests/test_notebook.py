@@ -11,6 +11,7 @@ import pytest
 
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.reference_tables import answer_all, loaded_queries, write_tables
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.known_rows import known_rows
 
@@ -40,10 +41,10 @@ def test_every_cell_shows_what_is_there(sandbox, load_from, tmp_path):
     now = datetime.now(UTC)
     with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
         known_rows(connection)  # the tables that were not loaded, empty
-        queries = loaded_queries(connection, Workspace())
-        write_tables(connection, Workspace(), queries, answer_all(queries, {}, now))
+        queries = loaded_queries(DuckDBWarehouse(connection), Workspace())
+        write_tables(DuckDBWarehouse(connection), Workspace(), queries, answer_all(queries, {}, now))
         for model in MODELS.values():
-            run_model(connection, model, Workspace(), now)
+            run_model(DuckDBWarehouse(connection), model, Workspace(), now)
     with_models = shown()
     assert "Not everything is there yet" not in with_models
     for heading in ("The last runs", "Health, day by day", "fail", "slow", "nobody uses", "most reports read"):

@@ -18,12 +18,13 @@ from mode_dagster.models.build import key_check, violations
 from mode_dagster.reference_tables import Answer, answer_all, known_answers, loaded_queries, write_tables
 from mode_dagster.references import build_references, build_references_checks
 from mode_dagster.resources import ModeDltResource, WarehouseResource
+from mode_dagster.warehouse import DuckDBWarehouse, WarehouseError
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.known_rows import found, known_rows
 
 ONLY = Workspace()
-RESOURCES = {"mode_dlt": ModeDltResource(), "mode_duckdb": WarehouseResource()}
+RESOURCES = {"mode_dlt": ModeDltResource(), "mode_warehouse": WarehouseResource()}
 READ = ("spaces", "reports", "queries", "data_sources", "definitions")
 TRUTH = {
     "Revenue by day": {"PROD.ANALYTICS.ORDERS", "PROD.ANALYTICS.CUSTOMERS"},
@@ -136,9 +137,9 @@ def test_an_edited_definition_parses_only_its_users_again(warehouse, materialize
 def test_only_what_the_answer_depends_on_makes_a_query_parsed_again(change, parsed):
     with duckdb.connect() as connection:
         known_rows(connection, data_sources=[POSTGRES], queries=[a_query("q1", "select 1 from t")])
-        (before,) = loaded_queries(connection, ONLY)
+        (before,) = loaded_queries(DuckDBWarehouse(connection), ONLY)
         connection.execute(change)
-        (after,) = loaded_queries(connection, ONLY)
+        (after,) = loaded_queries(DuckDBWarehouse(connection), ONLY)
     assert (before.text_hash != after.text_hash) == parsed
     assert before != after
 
@@ -221,22 +222,22 @@ def test_a_named_workspace_has_its_own_tables(tmp_path, materialize, query):
 def test_when_writing_fails_the_tables_are_as_before(warehouse, query, tmp_path):
     warehouse(queries=[a_query("q1", "select 1 from t")])
     with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
-        queries = loaded_queries(connection, ONLY)
+        queries = loaded_queries(DuckDBWarehouse(connection), ONLY)
         answers = answer_all(queries, {}, NOON)
-        write_tables(connection, ONLY, queries, answers)
+        write_tables(DuckDBWarehouse(connection), ONLY, queries, answers)
         connection.execute("DROP TABLE mode_marts.query_parses; CREATE VIEW mode_marts.query_parses AS SELECT 1 AS x")
-        with pytest.raises(duckdb.CatalogException):
-            write_tables(connection, ONLY, [], {})
+        with pytest.raises(WarehouseError):
+            write_tables(DuckDBWarehouse(connection), ONLY, [], {})
     assert query("SELECT query_token FROM mode_marts.report_table_references") == [("q1",)]
 
 
 def test_a_text_that_had_to_be_stopped_is_tried_again_a_day_later(warehouse, tmp_path):
     warehouse(queries=[a_query("q1", "select 1 from t")])
     with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
-        queries = loaded_queries(connection, ONLY)
+        queries = loaded_queries(DuckDBWarehouse(connection), ONLY)
         stopped = Answer(References(Status.FAILED, reason="takes longer", is_final=False), 10, NOON)
-        write_tables(connection, ONLY, queries, {queries[0].text_hash: stopped})
-        known = known_answers(connection, ONLY)
+        write_tables(DuckDBWarehouse(connection), ONLY, queries, {queries[0].text_hash: stopped})
+        known = known_answers(DuckDBWarehouse(connection), ONLY)
     assert known == {queries[0].text_hash: stopped}
     assert answer_all(queries, known, NOON + timedelta(hours=23)) == known
     (again,) = answer_all(queries, known, NOON + timedelta(hours=25)).values()
@@ -318,7 +319,7 @@ def test_external_tables_say_who_reads_them(warehouse, materialize):
 def test_a_location_loads_without_external_tables_when_nothing_was_loaded(caplog, tmp_path):
     caplog.set_level(logging.INFO, "mode_dagster.external_tables")
     assert build_external_tables(ONLY) == []
-    assert "there is no file" in caplog.text
+    assert "There is no file" in caplog.text
     duckdb.connect(str(tmp_path / "mode_analytics.duckdb")).close()
     assert build_external_tables(ONLY) == []
     assert '"mode_marts.report_table_references" does not exist' in caplog.text
@@ -344,12 +345,12 @@ def usage():
         model = MODELS["table_usage"]
         with duckdb.connect() as connection:
             known_rows(connection, data_sources=[POSTGRES], **rows)
-            queries = loaded_queries(connection, ONLY)
-            write_tables(connection, ONLY, queries, answer_all(queries, {}, NOON))
-            run_model(connection, MODELS["run_facts"], ONLY, NOON)
-            run_model(connection, model, ONLY, NOON)
+            queries = loaded_queries(DuckDBWarehouse(connection), ONLY)
+            write_tables(DuckDBWarehouse(connection), ONLY, queries, answer_all(queries, {}, NOON))
+            run_model(DuckDBWarehouse(connection), MODELS["run_facts"], ONLY, NOON)
+            run_model(DuckDBWarehouse(connection), model, ONLY, NOON)
             for check in (key_check(model), *model.checks):
-                assert violations(connection, model, check, ONLY, NOON).rows == [], check
+                assert violations(DuckDBWarehouse(connection), model, check, ONLY, NOON).rows == [], check
             return {row["qualified_name"]: row for row in found(connection, "SELECT * FROM mode_marts.table_usage")}
 
     return run
@@ -417,10 +418,10 @@ def test_the_same_name_on_two_servers_is_two_tables(usage):
     with_other = [a_query("q1", "select 1 from t"), a_query("q2", "select 1 from t", data_source_token="s2")]
     with duckdb.connect() as connection:
         known_rows(connection, data_sources=[POSTGRES, other], reports=[{"token": "r1"}], queries=with_other)
-        queries = loaded_queries(connection, ONLY)
-        write_tables(connection, ONLY, queries, answer_all(queries, {}, NOON))
+        queries = loaded_queries(DuckDBWarehouse(connection), ONLY)
+        write_tables(DuckDBWarehouse(connection), ONLY, queries, answer_all(queries, {}, NOON))
         for name in ("run_facts", "table_usage"):
-            run_model(connection, MODELS[name], ONLY, NOON)
+            run_model(DuckDBWarehouse(connection), MODELS[name], ONLY, NOON)
         rows = found(connection, "SELECT warehouse, reports FROM mode_marts.table_usage ORDER BY warehouse")
     assert rows == [
         {"warehouse": "postgres://elsewhere:5432", "reports": 1},
@@ -434,11 +435,13 @@ def test_each_check_of_table_usage_fails_on_rows_that_break_it():
     assert set(breaks) == set(model.checks)
     with duckdb.connect() as connection:
         known_rows(connection, reports=[{"token": "r1"}], queries=[a_query("q1", "select 1 from t")])
-        queries = loaded_queries(connection, ONLY)
-        write_tables(connection, ONLY, queries, answer_all(queries, {}, NOON))
+        queries = loaded_queries(DuckDBWarehouse(connection), ONLY)
+        write_tables(DuckDBWarehouse(connection), ONLY, queries, answer_all(queries, {}, NOON))
         for check, broken in breaks.items():
             for name in ("run_facts", "table_usage"):
-                run_model(connection, MODELS[name], ONLY, NOON)
+                run_model(DuckDBWarehouse(connection), MODELS[name], ONLY, NOON)
             connection.execute(f"UPDATE mode_marts.table_usage SET {broken}")
-            failing = {name for name in model.checks if violations(connection, model, name, ONLY, NOON).count}
+            failing = {
+                name for name in model.checks if violations(DuckDBWarehouse(connection), model, name, ONLY, NOON).count
+            }
             assert failing == {check}

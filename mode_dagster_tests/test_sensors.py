@@ -355,24 +355,25 @@ def tokens(reports: list[Report]) -> list[str]:
 
 
 def test_a_report_fails_when_it_used_to_work_and_its_latest_finished_run_failed(file):
-    found = failing_reports(file(REPORTS), Workspace())
+    file(REPORTS)
+    found = failing_reports(Workspace())
     assert sorted(tokens(found)) == ["broke", "broke_before_cancelled", "notebook"]
     broke = next(report for report in found if report.token == "broke")
     assert (f"{broke.since:%d}", f"{broke.last_success:%d}", broke.failures) == ("02", "01", 2)
 
 
 def test_a_success_before_the_loaded_history_counts(file):
-    path = file(
+    file(
         {}, reports=[{"token": "old", "last_successfully_run_at": "2025-01-01 10:00"}], runs=[run("old", 3, "failed")]
     )
-    assert tokens(failing_reports(path, Workspace())) == ["old"]
+    assert tokens(failing_reports(Workspace())) == ["old"]
 
 
 @pytest.mark.parametrize("gone", [{"deleted_at": "2026-06-09 10:00"}, {"archived": True}])
 def test_what_is_gone_or_archived_does_not_fail(file, gone):
     reports = [{"token": "gone", **gone}]
-    path = file({}, reports=reports, runs=[run("gone", 1, "succeeded"), run("gone", 2, "failed")])
-    assert failing_reports(path, Workspace(), ["gone"]) == []
+    file({}, reports=reports, runs=[run("gone", 1, "succeeded"), run("gone", 2, "failed")])
+    assert failing_reports(Workspace(), ["gone"]) == []
 
 
 def test_the_query_that_failed_first_in_the_latest_run_is_named(file):
@@ -380,7 +381,7 @@ def test_the_query_that_failed_first_in_the_latest_run_is_named(file):
         error = {"error_code": f"code{number}", "error_message": f"text{number}", "query_name": f"query{number}"}
         return {"token": str(number), "run_token": run_token, "state": "failed", "completed_at": at, **error}
 
-    path = file(
+    file(
         {"broke": ["succeeded", "failed", "failed"]},
         query_runs=[
             failed(1, "broke-2", "2026-06-02 10:01"),
@@ -389,7 +390,7 @@ def test_the_query_that_failed_first_in_the_latest_run_is_named(file):
             {"token": "4", "run_token": "broke-3", "state": "succeeded", "completed_at": "2026-06-03 10:00"},
         ],
     )
-    (broke,) = failing_reports(path, Workspace())
+    (broke,) = failing_reports(Workspace())
     assert (broke.query, broke.error_code, broke.error) == ("query2", "code2", "text2")
 
 
@@ -503,7 +504,7 @@ def test_news_wait_for_the_webhook_and_are_shown_without_it_in_the_end(file, loo
 def test_it_waits_for_a_load_and_for_runs_that_may_be_loading(file, look, instance):
     assert "not loaded yet" in look().skip_message
     assert "not loaded yet" in look("runs").skip_message
-    assert "file is not there" in look("query_runs").skip_message
+    assert "There is no file" in look("query_runs").skip_message
     loading = instance.add_run(dg.DagsterRun(job_name="mode_sync", status=dg.DagsterRunStatus.STARTED))
     file({"a": ["succeeded", "failed"]})
     assert "looks again after it" in look().skip_message

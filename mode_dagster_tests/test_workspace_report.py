@@ -19,6 +19,7 @@ from mode_dagster.cli import main
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.reference_tables import answer_all, loaded_queries, write_tables
 from mode_dagster.resources import WarehouseResource
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report import build_workspace_report, report_path
 from mode_dagster.workspace_report.charts import DARK, LIGHT
@@ -89,10 +90,10 @@ def put(file):
 
 def make_models(connection, workspace: Workspace = ONLY, parsed: bool = True) -> None:
     """All models; what queries read only where it is `parsed`, which starts a process."""
-    queries = loaded_queries(connection, workspace) if parsed else []
-    write_tables(connection, workspace, queries, answer_all(queries, {}, NOON))
+    queries = loaded_queries(DuckDBWarehouse(connection), workspace) if parsed else []
+    write_tables(DuckDBWarehouse(connection), workspace, queries, answer_all(queries, {}, NOON))
     for model in MODELS.values():
-        run_model(connection, model, workspace, NOON)
+        run_model(DuckDBWarehouse(connection), model, workspace, NOON)
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def written(tmp_path):
 
         def run(workspace: Workspace = ONLY) -> dict:
             asset = build_workspace_report(workspace)
-            done = dg.materialize([asset], resources={"mode_duckdb": WarehouseResource()}, instance=instance)
+            done = dg.materialize([asset], resources={"mode_warehouse": WarehouseResource()}, instance=instance)
             (event,) = done.asset_materializations_for_node(asset.node_def.name)
             return {name: value.value for name, value in event.metadata.items()}
 
@@ -115,7 +116,7 @@ def html(file):
 
     def run() -> str:
         with duckdb.connect(str(file)) as connection:
-            facts = read_facts(connection, ONLY)
+            facts = read_facts(DuckDBWarehouse(connection), ONLY)
         return render_page(facts, {}, ONLY.marts, NOON)
 
     return run
@@ -336,7 +337,7 @@ def test_a_page_that_can_not_be_written_leaves_nothing_behind(put, tmp_path):
     asset = build_workspace_report(ONLY)
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path / "dagster")) as instance:
         done = dg.materialize(
-            [asset], resources={"mode_duckdb": WarehouseResource()}, instance=instance, raise_on_error=False
+            [asset], resources={"mode_warehouse": WarehouseResource()}, instance=instance, raise_on_error=False
         )
     assert not done.success
     assert {path for path in tmp_path.iterdir() if path.name.endswith(".html") or "report" in path.name} <= before
@@ -424,7 +425,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(put, written, tmp_path):
 
 def test_three_answers(put, file):
     put(parsed=True, **broken_report())
-    failing, unused, read = [answer.answer for answer in three_answers(file, ONLY)]
+    failing, unused, read = [answer.answer for answer in three_answers(ONLY)]
     assert failing == "Sales: 1 run failed since 2026-06-17 11:20 UTC (Sales: Sales). Failing now: 1 report."
     assert unused == (
         "Sales: no person has used it for 300 days, and its runs took 4 minutes in 30 days. "
@@ -440,7 +441,7 @@ def test_answers_where_all_is_well(put, file):
         query_runs=[{**run("qa", 1), "query_token": "q1", "run_token": "a"}],
         queries=[{"token": "q1", "report_token": "r1", "name": "By day"}],
     )
-    failing, unused, read = [answer.answer for answer in three_answers(file, ONLY)]
+    failing, unused, read = [answer.answer for answer in three_answers(ONLY)]
     assert failing.startswith("None")
     assert unused.endswith("The schedule that costs most is that of Sales: 2 minutes in 1 run of the last 30 days.")
     assert read.endswith("The slowest query is By day of Sales: 95 % of its runs stay below 2.0 minutes.")
@@ -471,7 +472,7 @@ def test_without_anything_loaded_the_command_says_what_to_do(put, file):
     with duckdb.connect(str(file)) as connection:
         connection.execute("DROP SCHEMA mode_marts CASCADE")
     with pytest.raises(NoAnswersError, match="Materialize first: mode_marts/workspace_daily, "):
-        three_answers(file, ONLY)
+        three_answers(ONLY)
 
 
 def test_a_file_that_another_program_has_open_is_named(put, file):
@@ -479,5 +480,5 @@ def test_a_file_that_another_program_has_open_is_named(put, file):
     hold = f"import duckdb, sys; c = duckdb.connect({str(file)!r}); print('open', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         program.stdout.readline()
-        with pytest.raises(NoAnswersError, match="close what has it open"):
-            three_answers(file, ONLY)
+        with pytest.raises(NoAnswersError, match="another program has it open"):
+            three_answers(ONLY)

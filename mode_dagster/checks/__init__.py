@@ -57,10 +57,12 @@ def _step(table: str, workspace: Workspace, clock: Clock) -> dg.AssetChecksDefin
         specs=[_spec(check, key) for check in checks.values()],
         can_subset=True,
     )
-    def look(context: dg.AssetCheckExecutionContext, mode_duckdb: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
+    def look(
+        context: dg.AssetCheckExecutionContext, mode_warehouse: WarehouseResource
+    ) -> Iterator[dg.AssetCheckResult]:
         wanted = {selected.name for selected in context.selected_asset_check_keys}
-        with mode_duckdb.get_connection() as connection:
-            loaded = Loaded(connection, workspace.dataset, clock())
+        with mode_warehouse.open(workspace) as warehouse:
+            loaded = Loaded(warehouse, workspace.dataset, clock())
             found = [(check, check.find(loaded)) for name, check in checks.items() if name in wanted]
         yield from (_result(check, finding, key) for check, finding in found)
 

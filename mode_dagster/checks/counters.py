@@ -11,9 +11,10 @@ one that is due again or that Mode refuses says nothing.
 
 from functools import partial
 
-from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, counted_words, quoted, text
+from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, counted_words
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Column, Endpoint
 from mode_dagster.extract.ledger import COMPLETE, EMPTY, HISTORY_DAYS
+from mode_dagster.warehouse.base import literal, quoted
 
 _CANONICAL = {
     "timestamp": ("TRY_CAST({version} AS TIMESTAMPTZ)", "date_trunc('milliseconds', {now})"),
@@ -98,7 +99,7 @@ def _compared(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> str:
             SELECT lists.owner
             FROM lists
             JOIN {source} AS o ON o.token = lists.owner
-            LEFT JOIN ledger AS l ON l.endpoint = {text(endpoint.name)} AND l.parent = lists.list
+            LEFT JOIN ledger AS l ON l.endpoint = {literal(endpoint.name)} AND l.parent = lists.list
                 AND l.outcome IN ('{COMPLETE}', '{EMPTY}') AND {_is_current(endpoint, owner, loaded)}
             GROUP BY lists.owner
             HAVING count(*) = count(l.parent)
@@ -107,8 +108,8 @@ def _compared(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> str:
             SELECT count(*) > 0 AS is_so
             FROM ledger AS l
             JOIN ledger AS above ON above._dlt_load_id = l._dlt_load_id
-            WHERE l.endpoint = {text(endpoint.name)} AND l.parent = '' AND l.outcome = '{COMPLETE}'
-                AND above.endpoint = {text(owner.name)} AND above.parent = ''
+            WHERE l.endpoint = {literal(endpoint.name)} AND l.parent = '' AND l.outcome = '{COMPLETE}'
+                AND above.endpoint = {literal(owner.name)} AND above.parent = ''
         ),
         ours AS (SELECT t.{column} AS owner, count(*) AS rows FROM {rows} AS t WHERE {loaded.live(endpoint)} GROUP BY 1)
         SELECT o.token, {label}, o.{counter}, coalesce(ours.rows, 0), coalesce(ours.rows, 0) - o.{counter}, {address}
@@ -122,7 +123,7 @@ def _compared(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> str:
 def _is_current(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> str:
     """The condition that a list was read in the version of its owner `o` that is stored, as far as `l` knows it."""
     if not endpoint.version:
-        read = f"SELECT max(read_at) FROM ledger WHERE endpoint = {text(owner.name)}"
+        read = f"SELECT max(read_at) FROM ledger WHERE endpoint = {literal(owner.name)}"
         return f"l.read_at >= ({read})"
     conditions = [
         _is_same(column)

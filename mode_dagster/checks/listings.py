@@ -8,11 +8,12 @@ Not here: rows that a list should have (`counters`).
 
 from functools import partial
 
-from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, moment, quoted, text, words
+from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, moment, words
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.extract.ledger import REFUSED
 from mode_dagster.extract.walk import SHRUNK, SHRUNK_FROM
 from mode_dagster.freshness import LIMITS
+from mode_dagster.warehouse.base import literal, quoted
 
 
 def listing_checks(endpoint: Endpoint) -> list[Check]:
@@ -71,7 +72,7 @@ def _line(endpoint: Endpoint) -> list[str]:
 
 def _refused(loaded: Loaded) -> Finding:
     by_table = loaded.all(
-        f"SELECT endpoint, count(*) AS lists, count(*) FILTER (outcome = {text(REFUSED)}) AS refused, "
+        f"SELECT endpoint, count(*) AS lists, count(*) FILTER (outcome = {literal(REFUSED)}) AS refused, "
         f"string_agg(DISTINCT 'HTTP ' || http_status, ', ') AS statuses FROM {loaded.ledger()} GROUP BY endpoint "
         "HAVING refused > 0 ORDER BY refused = lists DESC, refused DESC"
     )
@@ -95,11 +96,11 @@ def _refused(loaded: Loaded) -> Finding:
 def _unread(loaded: Loaded) -> Finding:
     """Lists of the listing mode in use: another mode's are left behind when the setting changes."""
     limits = ", ".join(
-        f"({text(endpoint.name)}, {LIMITS[endpoint.family].warn.total_seconds() / 3600:.0f})"
+        f"({literal(endpoint.name)}, {LIMITS[endpoint.family].warn.total_seconds() / 3600:.0f})"
         for endpoint in ENDPOINTS
         if not endpoint.daily
     )
-    versioned = ", ".join(text(endpoint.name) for endpoint in ENDPOINTS if endpoint.version)
+    versioned = ", ".join(literal(endpoint.name) for endpoint in ENDPOINTS if endpoint.version)
     by_table = loaded.all(
         f"""
         WITH ledger AS (

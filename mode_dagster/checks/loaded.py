@@ -4,17 +4,16 @@ Here: a check, its finding, and access to tables that may lack columns or not be
 Not here: what is checked (the modules beside it), Dagster (`mode_dagster.checks`).
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-import duckdb
-
 from mode_dagster.extract.endpoints import BY_NAME, Endpoint
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY
+from mode_dagster.warehouse import Warehouse, WarehouseError
+from mode_dagster.warehouse.base import literal
 
 SHOWN = 20
 """Offending rows that are shown."""
@@ -70,7 +69,7 @@ class Check:
             found = self.look(loaded)
         except NotLoadedError as missing:
             return Finding(passed=True, says=f"Not checked: {missing}.")
-        except duckdb.Error as error:
+        except WarehouseError as error:
             # tables that somebody has changed by hand: one check that can't look stops neither others nor models
             reason = str(error).strip().splitlines()[0]
             return Finding(passed=False, says=f"Could not check: {reason}", gravity=Gravity.WARNS)
@@ -92,20 +91,16 @@ class Loaded:
     """The schema that the tables are in.
 
     Args:
-        connection: To the DuckDB file; its session is set to UTC.
+        warehouse: Where the tables are.
         schema: Name of the schema.
         now: What time it is.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str, now: datetime) -> None:
+    def __init__(self, warehouse: Warehouse, schema: str, now: datetime) -> None:
         self.now = now
         self._schema = schema
-        self._connection = connection
-        self._connection.execute("SET TimeZone = 'UTC'")
-        self._columns: dict[str, set[str]] = defaultdict(set)
-        found = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = ?"
-        for table, column in self._connection.execute(found, [schema]).fetchall():
-            self._columns[table].add(column)
+        self._warehouse = warehouse
+        self._columns = {table: set(columns) for table, columns in warehouse.columns(schema).items()}
 
     def __contains__(self, table: str) -> bool:
         return table in self._columns
@@ -144,17 +139,17 @@ class Loaded:
         """When any list of the tables was last read."""
         if LEDGER not in self:
             return None
-        names = ", ".join(text(table) for table in tables)
+        names = ", ".join(literal(table) for table in tables)
         (found,) = self.row(f"SELECT max(read_at) FROM {self.ledger()} WHERE endpoint IN ({names})")  # noqa: S608
         return found.astimezone(UTC) if found else None
 
     def row(self, sql: str) -> tuple[Any, ...]:
         """The first row of a query."""
-        return self._connection.execute(sql).fetchone() or ()
+        return self._warehouse.query(sql).first
 
     def all(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        return self._connection.execute(sql).fetchall()
+        return self._warehouse.query(sql).rows
 
     def wrong(self, select: str, order: str = "") -> Wrong:
         """How many rows a query has, and the first `SHOWN` of them.
@@ -165,10 +160,8 @@ class Loaded:
         """
         by = f"ORDER BY {order}" if order else ""
         sql = f"SELECT count(*) OVER () AS wrong, * FROM ({select}) AS offending {by} LIMIT {SHOWN}"  # noqa: S608
-        result = self._connection.execute(sql)
-        columns = [column[0] for column in result.description or []][1:]
-        rows = result.fetchall()
-        return Wrong(rows[0][0] if rows else 0, columns, [row[1:] for row in rows])
+        found = self._warehouse.query(sql)
+        return Wrong(found.first[0] if found.rows else 0, found.columns[1:], [row[1:] for row in found.rows])
 
 
 def found_wrong(wrong: Wrong, says: str, rows: int) -> Finding:
@@ -185,16 +178,6 @@ def found_wrong(wrong: Wrong, says: str, rows: int) -> Finding:
 def key_of(table: str) -> Sequence[str]:
     """The columns that identify a row of a table."""
     return LEDGER_KEY if table == LEDGER else BY_NAME[table].key
-
-
-def quoted(column: str) -> str:
-    """A column as SQL names it."""
-    return f'"{column}"'
-
-
-def text(value: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def moment(value: datetime) -> str:

@@ -21,12 +21,11 @@ from mode_dagster.checks.loaded import (
     label,
     moment,
     plural,
-    quoted,
-    text,
 )
 from mode_dagster.extract.endpoints import Endpoint
 from mode_dagster.extract.ledger import COMPLETE, HISTORY_DAYS, REFUSED
 from mode_dagster.freshness import LIMITS
+from mode_dagster.warehouse.base import literal, quoted
 
 QUIET = timedelta(days=7)
 """A workspace in which nobody did anything for so long is unusual."""
@@ -86,7 +85,7 @@ def _runs_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Finding
         raise NotLoadedError(f"none of the {owner.name} says when it ran last")
     behind = loaded.wrong(
         f"""
-        WITH ledger AS (SELECT *, {days} AS days FROM {loaded.ledger()} WHERE endpoint = {text(endpoint.name)}),
+        WITH ledger AS (SELECT *, {days} AS days FROM {loaded.ledger()} WHERE endpoint = {literal(endpoint.name)}),
         usual AS (SELECT arg_max(days, read_at) AS days, max(read_at) AS read_at FROM ledger),
         newest AS (SELECT {quoted(column)} AS owner, max(created_at) AS created_at FROM {runs} GROUP BY 1)
         SELECT {label(owner, loaded)}, o.last_run_at, newest.created_at AS newest_run_here, l.read_at
@@ -120,7 +119,7 @@ def _edits_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Findin
     old = moment(listed - LIMITS[endpoint.family].warn)
     behind = loaded.wrong(
         f"""
-        WITH ledger AS (SELECT * FROM {loaded.ledger()} WHERE endpoint = {text(endpoint.name)}),
+        WITH ledger AS (SELECT * FROM {loaded.ledger()} WHERE endpoint = {literal(endpoint.name)}),
         lists AS ({lists_of(endpoint, owner, loaded)}),
         whole AS (SELECT max(read_at) AS read_at FROM ledger WHERE parent = ''),
         read AS (
@@ -156,9 +155,8 @@ def _edits_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Findin
 def _quiet(endpoint: Endpoint, loaded: Loaded) -> Finding:
     time = next(column.name for column in endpoint.columns if column.data_type == "timestamp")
     events = loaded.table(endpoint.name, time)
-    found = loaded.all(
-        f"SELECT outcome, read_at FROM {loaded.ledger()} WHERE endpoint = {text(endpoint.name)} ORDER BY read_at DESC"
-    )
+    of_this = f"endpoint = {literal(endpoint.name)}"
+    found = loaded.all(f"SELECT outcome, read_at FROM {loaded.ledger()} WHERE {of_this} ORDER BY read_at DESC")
     if not found or found[0][0] != COMPLETE:
         raise NotLoadedError(f"Mode does not let this key read the {plural(endpoint)}")
     newest, count = loaded.row(f"SELECT max({quoted(time)}), count(*) FROM {events}")

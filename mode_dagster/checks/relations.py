@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong, quoted, text, words
+from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong, words
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from mode_dagster.warehouse.base import literal, quoted
 
 ALSO = {endpoint.parent: endpoint.rest.also for endpoint in ENDPOINTS if endpoint.rest and endpoint.rest.also}
 """Tables that a parent's name may mean too: a dataset is a report of its own type, and has queries as one."""
@@ -106,7 +107,7 @@ def _orphan_rows(endpoint: Endpoint, relation: Relation, source: str, loaded: Lo
         if relation.target in loaded.columns(table)
     )
     return (
-        f"SELECT {key}, {text(relation.column)} AS lacking, {column} AS names FROM {source} AS t "
+        f"SELECT {key}, {literal(relation.column)} AS lacking, {column} AS names FROM {source} AS t "
         f"WHERE {loaded.live(endpoint)} AND {named} AND {nowhere}"
     )
 

@@ -21,11 +21,10 @@ from mode_dagster.checks.loaded import (
     found_wrong,
     key_of,
     moment,
-    quoted,
-    text,
     words,
 )
 from mode_dagster.extract.endpoints import Column, Endpoint
+from mode_dagster.warehouse.base import literal, quoted
 
 SKEW = timedelta(minutes=5)
 """How far Mode's clock may be ahead of ours."""
@@ -109,7 +108,7 @@ def _future(endpoint: Endpoint, times: Sequence[str], loaded: Loaded) -> Finding
         raise NotLoadedError(f"the table {endpoint.name} has no time of its own")
     latest = moment((loaded.read_at(endpoint.name) or loaded.now) + SKEW)
     late = {column: f"t.{quoted(column)} > {latest}" for column in there}
-    named = ", ".join(f"CASE WHEN {condition} THEN {text(column)} END" for column, condition in late.items())
+    named = ", ".join(f"CASE WHEN {condition} THEN {literal(column)} END" for column, condition in late.items())
     values = ", ".join(f"t.{quoted(column)}" for column in there)
     key = ", ".join(f"t.{quoted(column)}" for column in endpoint.key)
     wrong = loaded.wrong(

@@ -6,7 +6,7 @@ Not here: what is loaded (`source`), Dagster.
 
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from dlt.destinations import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
+from duckdb import ConnectionException, IOException, connect
 from filelock import FileLock, Timeout
 
 from mode_dagster.extract.endpoints import BY_NAME
@@ -23,10 +24,13 @@ from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeC
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
+from mode_dagster.warehouse import DuckDBWarehouse, NoWarehouseError, Warehouse, open_warehouse
 
 PIPELINE = "mode_analytics_pipeline"
 DATASET = "mode_analytics_data"
 DATABASE = "mode_analytics.duckdb"
+DESTINATIONS = ("duckdb", "motherduck", "filesystem", "postgres", "redshift", "snowflake", "bigquery", "databricks")
+"""What the tables can be loaded into; docs/destinations.md says what was tried."""
 
 FILE_FAULTS = {
     r"version number \d+|(newer|older) version of DuckDB": "it is of another version of DuckDB. Install that version, "
@@ -52,6 +56,22 @@ def database_path() -> str:
     return str(Path(str(configured).removeprefix("duckdb:///") if configured else DATABASE).absolute())
 
 
+def destination_type() -> str:
+    """Where the tables go, as dlt calls it: `destination_type`, also under `[pipelines]`; a DuckDB file if not set.
+
+    Raises:
+        ModeConfigError: It is none of those that this project knows.
+    """
+    keys = (f"pipelines.{PIPELINE}.destination_type", "pipelines.destination_type", "destination_type")
+    found = next(filter(None, map(dlt.config.get, keys)), "duckdb")
+    if found not in DESTINATIONS:
+        raise ModeConfigError(
+            f"Could not use the destination {str(found)[:50]!r}. "
+            f"Set DESTINATION_TYPE to one of {', '.join(DESTINATIONS)}."
+        )
+    return str(found)
+
+
 def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
     """The dlt pipeline of this project.
 
@@ -60,8 +80,13 @@ def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
         dataset: Schema that the tables are in.
 
     Raises:
-        ModeConfigError: The DuckDB file is called like the dataset, which DuckDB can't tell apart.
+        ModeConfigError: The destination is not known, or the DuckDB file is called like the dataset, which DuckDB
+            can't tell apart.
     """
+    kind = destination_type()
+    if kind != "duckdb":
+        with mode_errors():
+            return dlt.pipeline(name, destination=kind, dataset_name=dataset)
     path = database_path()
     if Path(path).stem == dataset:
         raise ModeConfigError(
@@ -70,6 +95,42 @@ def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
         )
     with mode_errors():
         return dlt.pipeline(name, destination=duckdb(path), dataset_name=dataset)
+
+
+@contextmanager
+def read_warehouse(name: str = PIPELINE, dataset: str = DATASET) -> Iterator[Warehouse]:
+    """What is loaded, to be read only: never waits for whoever writes a DuckDB file.
+
+    Args:
+        name: What dlt calls the pipeline.
+        dataset: Schema that the tables are in.
+
+    Raises:
+        NoWarehouseError: Nothing is there yet, or somebody is writing.
+    """
+    if destination_type() == "duckdb":
+        with _read_file(database_path()) as warehouse:
+            yield warehouse
+        return
+    with ExitStack() as stack:
+        try:
+            warehouse = stack.enter_context(open_warehouse(mode_pipeline(name, dataset)))
+        except DestinationConnectionError as error:
+            raise NoWarehouseError(f"Could not reach the destination: {error}") from error
+        yield warehouse
+
+
+@contextmanager
+def _read_file(path: str) -> Iterator[Warehouse]:
+    if not Path(path).is_file():
+        raise NoWarehouseError(f"There is no file {path} yet.")
+    try:
+        connection = connect(path, read_only=True)
+    except (IOException, ConnectionException) as error:
+        reason = str(error).splitlines()[0]
+        raise NoWarehouseError(f"Could not open {path}, another program has it open: {reason}") from error
+    with connection:
+        yield DuckDBWarehouse(connection)
 
 
 def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterator[LoadInfo]:

@@ -5,16 +5,17 @@ Not here: what follows from it (`ledger`, `sync`).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dlt.common.json import json
-from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, FINISHED, Endpoint, Listing
 from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, Entry, Values, is_listing
+from mode_dagster.warehouse import Warehouse, open_warehouse
+from mode_dagster.warehouse.base import literal
 
 STUCK = timedelta(days=7)
 """A run that has not finished after so long never will; it is not looked at again."""
@@ -29,8 +30,8 @@ class Stored:
         self.workspaces: set[str] = set()
         self._ledger: dict[str, dict[str, Entry]] = defaultdict(dict)
         if pipeline is not None:
-            with pipeline.sql_client() as client:
-                self._look(client)
+            with open_warehouse(pipeline) as warehouse:
+                self._look(pipeline, warehouse)
 
     def __contains__(self, table: str) -> bool:
         """Whether the table is there and a list of it was read to its end."""
@@ -53,7 +54,7 @@ class Stored:
         """Finished runs, created after `since`, whose query runs were not read since they finished."""
         unread = [f"state IN ({_texts(FINISHED)})"]
         if since is not None:
-            unread.append(f"created_at >= {_text(since.isoformat())}")
+            unread.append(f"created_at >= TIMESTAMPTZ {literal(since.isoformat())}")
         runs = self._values(BY_NAME["runs"], ["created_at", "report_token", "state"], f"WHERE {' AND '.join(unread)}")
         read = self._ledger["query_runs"]
         return [
@@ -72,7 +73,7 @@ class Stored:
     def unfinished(self, endpoint: Endpoint, now: datetime) -> Mapping[str, set[str]]:
         """Of each report (or dataset), the stored runs that had not finished and still may."""
         (parent,) = endpoint.list_columns
-        recent = f"created_at >= {_text((now - STUCK).isoformat())} AND state NOT IN ({_texts(FINISHED)})"
+        recent = f"created_at >= TIMESTAMPTZ {literal((now - STUCK).isoformat())} AND state NOT IN ({_texts(FINISHED)})"
         found: dict[str, set[str]] = defaultdict(set)
         for key, token in self._query(f"SELECT {parent}, token FROM {{0}} WHERE {recent}", endpoint.name):  # noqa: S608
             found[key].add(token)
@@ -100,34 +101,24 @@ class Stored:
     def _query(self, sql: str, table: str) -> list[tuple[Any, ...]]:
         if self._pipeline is None or table not in self:
             return []
-        with self._pipeline.sql_client() as client:
-            return [tuple(row) for row in client.execute_sql(sql.format(client.make_qualified_table_name(table))) or []]
+        with open_warehouse(self._pipeline) as warehouse:
+            return warehouse.query(sql.format(f"{self._pipeline.dataset_name}.{table}")).rows
 
-    def _look(self, client: SqlClientBase[Any]) -> None:
-        self._columns.update(columns_of(client))
+    def _look(self, pipeline: Pipeline, warehouse: Warehouse) -> None:
+        dataset = pipeline.dataset_name
+        self._columns.update({table: set(columns) for table, columns in warehouse.columns(dataset).items()})
         if not {LEDGER, "_dlt_loads"} <= self._columns.keys():
             return
-        ledger, loads = (client.make_qualified_table_name(name) for name in (LEDGER, "_dlt_loads"))
-        complete = client.execute_sql(
-            f"SELECT l.endpoint, l.parent, l.workspace, l.version, l.outcome, l.read_at FROM {ledger} l "  # noqa: S608
-            f"JOIN {loads} d ON d.load_id = l._dlt_load_id WHERE d.status = 0"
+        complete = warehouse.query(
+            "SELECT l.endpoint, l.parent, l.workspace, l.version, l.outcome, l.read_at "  # noqa: S608
+            f"FROM {dataset}.{LEDGER} AS l JOIN {dataset}._dlt_loads AS d ON d.load_id = l._dlt_load_id "
+            "WHERE d.status = 0"
         )
-        for endpoint, parent, workspace, version, outcome, read_at in complete or []:
+        for endpoint, parent, workspace, version, outcome, read_at in complete.rows:
             self.workspaces.add(workspace)
             version = json.loads(version) if isinstance(version, str) else version
             moment = read_at.replace(tzinfo=read_at.tzinfo or UTC)
             self._ledger[endpoint][parent] = Entry(version or {}, outcome, moment)
-
-
-def columns_of(client: SqlClientBase[Any]) -> dict[str, set[str]]:
-    """The tables of the dataset and their columns, as they are in the destination."""
-    found: dict[str, set[str]] = defaultdict(set)
-    rows = client.execute_sql(
-        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s", client.dataset_name
-    )
-    for table, column in rows or []:
-        found[str(table)].add(str(column))
-    return found
 
 
 def mark_deleted(pipeline: Pipeline, listing: Listing, now: datetime) -> Mapping[str, int]:
@@ -139,60 +130,79 @@ def mark_deleted(pipeline: Pipeline, listing: Listing, now: datetime) -> Mapping
     Returns:
         How many rows were marked, by table.
     """
-    marked: dict[str, int] = {}
-    with pipeline.sql_client() as client:
-        columns = columns_of(client)
-        if LEDGER not in columns:
-            return marked
-        for endpoint in ENDPOINTS:
-            if endpoint.name in columns:
-                marked[endpoint.name] = _mark(client, endpoint, listing, now, columns)
+    with open_warehouse(pipeline) as warehouse:
+        loaded = warehouse.columns(pipeline.dataset_name)
+        if LEDGER not in loaded:
+            return {}
+        marks = _Marks(warehouse, pipeline.dataset_name, listing, loaded.keys())
+        marked = {endpoint.name: marks.set(endpoint, now) for endpoint in ENDPOINTS if endpoint.name in loaded}
     return {table: count for table, count in marked.items() if count}
 
 
-def _mark(
-    client: SqlClientBase[Any], endpoint: Endpoint, listing: Listing, now: datetime, columns: Mapping[str, set[str]]
-) -> int:
-    table = client.make_qualified_table_name(endpoint.name)
-    ledger, loads = (client.make_qualified_table_name(name) for name in (LEDGER, "_dlt_loads"))
-    route = endpoint.route(listing)
-    above = BY_NAME[endpoint.parent] if endpoint.parent and endpoint.parent in columns else None
-    gone_above = ""
-    if above is not None and not above.history and endpoint.rest and "username" not in endpoint.rest.placeholders:
-        parents = client.make_qualified_table_name(above.name)
-        gone_above = f"SELECT token FROM {parents} WHERE deleted_at IS NOT NULL"  # noqa: S608
-        if endpoint.rest.also in columns:
-            others = client.make_qualified_table_name(endpoint.rest.also)
-            gone_above += f" UNION ALL SELECT token FROM {others} WHERE deleted_at IS NOT NULL"  # noqa: S608
-        forget = f"DELETE FROM {ledger} WHERE endpoint = {_text(endpoint.name)} AND parent IN ({gone_above})"  # noqa: S608
-        client.execute_sql(forget)
-    if endpoint.history or route is None:
-        return 0
-    parent = f"{table}.{route.placeholders[-1]}" if route.placeholders else "''"
-    read_since = (
-        f"SELECT 1 FROM {ledger} l JOIN {loads} d ON d.load_id = l._dlt_load_id AND d.status = 0 "  # noqa: S608
-        f"WHERE l.endpoint = {_text(endpoint.name)} "
-        f"AND l.outcome IN ({_texts((COMPLETE, EMPTY))}) AND {table}._dlt_load_id < l._dlt_load_id"
-    )
-    gone = [f"EXISTS ({read_since} AND l.parent = {parent})"]
-    if gone_above and above is not None:
-        with_parent = f"{table}.{above.noun}_token IN ({gone_above})"
-        if is_listing(endpoint, listing):
-            # not before the listing itself was read again and believed: it may have shrunk with the parent's
-            last = f"NOT EXISTS (SELECT 1 FROM {parents} WHERE deleted_at IS NULL)"  # noqa: S608
-            with_parent = f"{with_parent} AND (EXISTS ({read_since}) OR {last})"
-        gone.append(f"({with_parent})")
-    where = f"deleted_at IS NULL AND ({' OR '.join(gone)})"
-    found = client.execute_sql(f"SELECT count(*) FROM {table} WHERE {where}")  # noqa: S608
-    count = int(found[0][0]) if found else 0
-    if count:
-        client.execute_sql(f"UPDATE {table} SET deleted_at = {_text(now.isoformat())} WHERE {where}")  # noqa: S608
-    return count
+class _Marks:
+    """The conditions under which rows are gone, in SQL."""
 
+    def __init__(self, warehouse: Warehouse, dataset: str, listing: Listing, loaded: Collection[str]) -> None:
+        self._warehouse = warehouse
+        self._dataset = dataset
+        self._listing = listing
+        self._loaded = loaded
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    def set(self, endpoint: Endpoint, now: datetime) -> int:
+        """Marks one table's rows; gives how many."""
+        table = self._table(endpoint.name)
+        parents = self._gone_parents(endpoint)
+        if parents:
+            self._warehouse.delete(
+                self._table(LEDGER), f"endpoint = {literal(endpoint.name)} AND parent IN ({parents})"
+            )
+        route = endpoint.route(self._listing)
+        if endpoint.history or route is None:
+            return 0
+        parent = f"{table}.{route.placeholders[-1]}" if route.placeholders else "''"
+        gone = [f"EXISTS ({self._read_since(endpoint)} AND l.parent = {parent})"]
+        if parents:
+            gone.append(self._with_parent(endpoint, parents))
+        where = f"deleted_at IS NULL AND ({' OR '.join(gone)})"
+        return self._warehouse.update(table, {"deleted_at": f"TIMESTAMPTZ {literal(now.isoformat())}"}, where)
+
+    def _read_since(self, endpoint: Endpoint) -> str:
+        """The lists of an endpoint that were read to their end after the row was last seen."""
+        return (
+            f"SELECT 1 FROM {self._table(LEDGER)} AS l JOIN {self._table('_dlt_loads')} AS d "  # noqa: S608
+            f"ON d.load_id = l._dlt_load_id AND d.status = 0 WHERE l.endpoint = {literal(endpoint.name)} "
+            f"AND l.outcome IN ({_texts((COMPLETE, EMPTY))}) "
+            f"AND {self._table(endpoint.name)}._dlt_load_id < l._dlt_load_id"
+        )
+
+    def _gone_parents(self, endpoint: Endpoint) -> str:
+        """The tokens of the parents that are gone; nothing where parents can't go."""
+        parent = BY_NAME.get(endpoint.parent or "")
+        if (
+            parent is None
+            or parent.name not in self._loaded
+            or parent.history
+            or endpoint.rest is None
+            or "username" in endpoint.rest.placeholders
+        ):
+            return ""
+        tables = [table for table in (parent.name, endpoint.rest.also) if table in self._loaded]
+        gone = (f"SELECT token FROM {self._table(table)} WHERE deleted_at IS NOT NULL" for table in tables)  # noqa: S608
+        return " UNION ALL ".join(gone)
+
+    def _with_parent(self, endpoint: Endpoint, parents: str) -> str:
+        """The condition that a row went with its parent."""
+        parent = BY_NAME[endpoint.parent or ""]
+        gone = f"{self._table(endpoint.name)}.{parent.noun}_token IN ({parents})"
+        if not is_listing(endpoint, self._listing):
+            return f"({gone})"
+        # not before the listing itself was read again and believed: it may have shrunk with the parent's
+        last = f"NOT EXISTS (SELECT 1 FROM {self._table(parent.name)} WHERE deleted_at IS NULL)"  # noqa: S608
+        return f"({gone} AND (EXISTS ({self._read_since(endpoint)}) OR {last}))"
+
+    def _table(self, name: str) -> str:
+        return f"{self._dataset}.{name}"
 
 
 def _texts(values: Iterable[str]) -> str:
-    return ", ".join(_text(value) for value in values)
+    return ", ".join(map(literal, values))

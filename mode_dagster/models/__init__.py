@@ -16,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 
+from mode_dagster.extract.pipeline import destination_type
 from mode_dagster.freshness import model_freshness
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models.build import Built, ModelError, Violations, key_check, run_model, table_name, violations
@@ -91,7 +92,7 @@ def _asset(
         deps=_upstream(model, workspace),
         group_name=workspace.group(),
         description=f"{model.description}\n\nOne row: {model.grain}.\n\nAnswers: {model.question}",
-        kinds={"duckdb", "sql"},
+        kinds={destination_type(), "sql"},
         metadata={
             **about,
             "dagster/column_schema": _column_schema(model, {}),
@@ -102,10 +103,10 @@ def _asset(
         automation_condition=automation,
         freshness_policy=model_freshness(),
     )
-    def build(context: dg.AssetExecutionContext, mode_duckdb: WarehouseResource) -> dg.MaterializeResult[Any]:
+    def build(context: dg.AssetExecutionContext, mode_warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         began = time.monotonic()
-        with _as_failure(), mode_duckdb.get_connection() as connection:
-            built = run_model(connection, model, workspace, _start(context.instance, context.run))
+        with _as_failure(), mode_warehouse.open(workspace) as warehouse:
+            built = run_model(warehouse, model, workspace, _start(context.instance, context.run))
         numbers = _numbers(model, built, time.monotonic() - began)
         # not in the spec, because it would make loading the definitions a second slower
         numbers["dagster/column_lineage"] = _column_lineage(model, workspace, models)
@@ -124,10 +125,12 @@ def _checks(model: Model, workspace: Workspace) -> dg.AssetChecksDefinition:
     ]
 
     @dg.multi_asset_check(name=f"{key.to_python_identifier()}__checks", specs=specs, retry_policy=RETRY)
-    def check(context: dg.AssetCheckExecutionContext, mode_duckdb: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
+    def check(
+        context: dg.AssetCheckExecutionContext, mode_warehouse: WarehouseResource
+    ) -> Iterator[dg.AssetCheckResult]:
         now = _start(context.instance, context.run)
-        with _as_failure(), mode_duckdb.get_connection() as connection:
-            found = [violations(connection, model, spec.name, workspace, now) for spec in specs]
+        with _as_failure(), mode_warehouse.open(workspace) as warehouse:
+            found = [violations(warehouse, model, spec.name, workspace, now) for spec in specs]
         yield from map(_check_result, specs, found)
 
     return check

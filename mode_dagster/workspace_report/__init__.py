@@ -1,4 +1,4 @@
-"""The workspace report: one HTML page on the state of a Mode workspace, beside the DuckDB file.
+"""The workspace report: one HTML page on the state of a Mode workspace.
 
 Here: the page as an asset; writing the file.
 Not here: what it tells (`facts`), drawing (`charts`), the page itself (`page`, page.html).
@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from mode_dagster.extract.pipeline import database_path
+from mode_dagster.extract.pipeline import database_path, destination_type
 from mode_dagster.freshness import model_freshness
 from mode_dagster.models import RETRY, WHEN_UPSTREAM_CHANGED, ModelError
 from mode_dagster.resources import WarehouseResource
@@ -37,18 +37,18 @@ def build_workspace_report(
         deps=[workspace.model_key(name) for name in READS],
         group_name=workspace.group(),
         description=DESCRIPTION,
-        kinds={"html", "duckdb"},
+        kinds={"html", destination_type()},
         retry_policy=RETRY,
         automation_condition=automation,
         freshness_policy=model_freshness(),
     )
-    def write(mode_duckdb: WarehouseResource) -> dg.MaterializeResult[Any]:
+    def write(mode_warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         try:
-            with mode_duckdb.get_connection() as connection:
-                facts = read_facts(connection, workspace)
+            with mode_warehouse.open(workspace) as warehouse:
+                facts = read_facts(warehouse, workspace)
         except ModelError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        path = report_path(workspace, mode_duckdb.database)
+        path = report_path(workspace, mode_warehouse.database)
         return dg.MaterializeResult(metadata=_write(facts, workspace, path))
 
     return write
@@ -59,12 +59,12 @@ One HTML page on the state of the Mode workspace: runs and failures over time, r
 slow reports and queries, the hours in which schedules run, reports that nobody uses and what they cost, and the most
 used tables.
 
-The file is beside the DuckDB file. It needs no network and no server: open it, send it, or put it on any web space.
-It names reports, their owners and errors: whoever gets it can read those."""
+The file is beside the DuckDB file, or in the current folder. It needs no network and no server: open it, send it, or
+put it on any web space. It names reports, their owners and errors: whoever gets it can read those."""
 
 
 def report_path(workspace: Workspace, database: str = "") -> Path:
-    """Where a workspace's page is: beside the DuckDB file.
+    """Where a workspace's page is: beside the DuckDB file; in the current folder where there is none.
 
     Args:
         workspace: Whose page.

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import duckdb
-
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.models import ModelError
+from mode_dagster.warehouse import MissingError, Warehouse
 from mode_dagster.workspace import Workspace
 
 Row = Mapping[str, Any]
@@ -126,39 +125,26 @@ class Facts:
         return sum(report["run_minutes_30d"] or 0 for report in self.stale)
 
 
-def read_facts(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Facts:
+def read_facts(warehouse: Warehouse, workspace: Workspace) -> Facts:
     """Asks all questions.
 
     Raises:
         ModelError: A model's table is missing.
     """
-    connection.execute("SET TimeZone = 'UTC'")
-    lacking = _lacking(connection, workspace)
+    there = warehouse.columns(workspace.marts)
+    lacking = [name for name in READS if name not in there]
     _need_models(workspace, [name for name in NEEDED if name in lacking])
     words = {"marts": workspace.marts, "days": DAYS, "most": MOST}
-    answers = {name: rows(connection, sql.format(**words)) for name, sql in QUESTIONS.items()}
-    active = rows(connection, f"SELECT COUNT(*) AS n FROM {workspace.marts}.report_catalogue WHERE state = 'active'")
+    answers = {name: warehouse.query(sql.format(**words)).by_name() for name, sql in QUESTIONS.items()}
+    catalogue = f"{workspace.marts}.report_catalogue"
+    (active,) = warehouse.query(f"SELECT COUNT(*) FROM {catalogue} WHERE state = 'active'").first
     return Facts(
-        name=_loaded(connection, workspace, "workspaces", "CASE WHEN COUNT(*) = 1 THEN MAX(name) END") or "",
-        synced_at=_loaded(connection, workspace, LEDGER, "MAX(read_at)"),
-        active_reports=active[0]["n"],
-        tables=None if TABLE_USAGE in lacking else rows(connection, MOST_USED.format(**words)),
+        name=_loaded(warehouse, workspace, "workspaces", "CASE WHEN COUNT(*) = 1 THEN MAX(name) END") or "",
+        synced_at=_loaded(warehouse, workspace, LEDGER, "MAX(read_at)"),
+        active_reports=active,
+        tables=None if TABLE_USAGE in lacking else warehouse.query(MOST_USED.format(**words)).by_name(),
         **answers,
     )
-
-
-def rows(connection: duckdb.DuckDBPyConnection, sql: str) -> Sequence[Row]:
-    """The rows of a query by column name."""
-    result = connection.execute(sql)
-    names = [column[0] for column in result.description or []]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def _lacking(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Sequence[str]:
-    """The models that have no table yet."""
-    sql = "SELECT table_name FROM duckdb_tables() WHERE schema_name = ?"
-    found = {name for (name,) in connection.execute(sql, [workspace.marts]).fetchall()}
-    return [name for name in READS if name not in found]
 
 
 def _need_models(workspace: Workspace, lacking: Sequence[str]) -> None:
@@ -170,10 +156,9 @@ def _need_models(workspace: Workspace, lacking: Sequence[str]) -> None:
         )
 
 
-def _loaded(connection: duckdb.DuckDBPyConnection, workspace: Workspace, table: str, aggregate: str) -> Any:
+def _loaded(warehouse: Warehouse, workspace: Workspace, table: str, aggregate: str) -> Any:
     """One value of a loaded table; None where the table is missing or says nothing."""
-    sql = "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?"
-    if not connection.execute(sql, [workspace.dataset, table]).fetchone():
+    try:
+        return warehouse.query(f"SELECT {aggregate} FROM {workspace.dataset}.{table}").first[0]
+    except MissingError:
         return None
-    found = connection.execute(f"SELECT {aggregate} FROM {workspace.dataset}.{table}").fetchone()
-    return found[0] if found else None

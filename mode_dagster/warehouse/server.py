@@ -1,0 +1,167 @@
+"""The tables on a database server: Postgres, Redshift, Snowflake, BigQuery, Databricks.
+
+Here: dlt's SQL client, and every statement translated on its way.
+Not here: what the servers differ in (`engines`).
+"""
+
+# ruff: noqa: S608 - names come from the catalogue and from heads of models that were checked
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from decimal import Decimal
+from typing import Any
+
+from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation
+from dlt.destinations.sql_client import SqlClientBase
+from sqlglot import exp
+
+from mode_dagster.warehouse.base import MissingError, Rows, Warehouse, WarehouseError, literal, quoted
+from mode_dagster.warehouse.engines import ENGINES, translated
+
+BATCH = 200
+"""Rows in one INSERT."""
+
+
+class ServerWarehouse(Warehouse):
+    """A server, through an open SQL client of dlt; whoever opened it closes it.
+
+    Args:
+        kind: What dlt calls the destination.
+        client: Opened.
+    """
+
+    def __init__(self, kind: str, client: SqlClientBase[Any]) -> None:
+        self.kind = kind
+        self._client = client
+        self._engine = ENGINES[kind]
+        for statement in self._engine.session:
+            self._run(statement)
+
+    def query(self, sql: str) -> Rows:
+        """Asks."""
+        return self._run(translated(sql, self._engine, self._naming))
+
+    def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:
+        """The tables of a schema and their columns."""
+        found: dict[str, dict[str, str]] = {}
+        with self._client.with_alternative_dataset_name(schema) as client:
+            # dlt has no public way to list what is in a schema
+            table = client._qualify_info_schema_table_name("COLUMNS")
+            _, name, _ = client._get_information_schema_components()
+        rows = self._run(
+            f"SELECT table_name, column_name, data_type FROM {table} WHERE table_schema = {literal(str(name))} "
+            "ORDER BY ordinal_position"
+        ).rows
+        for table_name, column, kind in rows:
+            found.setdefault(str(table_name).lower(), {})[str(column).lower()] = str(kind).lower()
+        return found
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, where tables can be made within a transaction."""
+        transaction = self._client.begin_transaction() if self._engine.transactional_ddl else nullcontext()
+        with transaction:
+            yield
+
+    def update(self, table: str, assignments: Mapping[str, str], where: str) -> int:
+        """Changes rows."""
+        (count,) = self.query(f"SELECT count(*) FROM {table} WHERE {where}").first
+        if count:
+            values = ", ".join(f"{column} = {value}" for column, value in assignments.items())
+            self.query(f"UPDATE {table} SET {values} WHERE {where}")
+        return int(count)
+
+    def delete(self, table: str, where: str) -> None:
+        """Deletes rows."""
+        self.query(f"DELETE FROM {table} WHERE {where}")
+
+    def replace(self, table: str, select: str) -> None:
+        """Makes a table anew from a query."""
+        self._need_schema(table)
+        self._create(table, f"AS {select}")
+
+    def replace_rows(self, table: str, select: str, key: Sequence[str]) -> None:
+        """Puts the rows of a query in the place of those with the same key."""
+        schema, _, name = table.partition(".")
+        new = f"{schema}.{name}__new"
+        self.replace(new, select)
+        there = self.columns(schema)
+        if name not in there:
+            self.query(f"CREATE TABLE {table} AS SELECT * FROM {new} WHERE FALSE")
+            there = self.columns(schema)
+        for column, kind in there[f"{name}__new"].items():
+            if column not in there[name]:
+                self._run(f"ALTER TABLE {self._full_name(table)} ADD COLUMN {column} {kind}")
+        same = " AND ".join(f"fresh.{column} = {table}.{column}" for column in key)
+        self.query(f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM {new} AS fresh WHERE {same})")
+        columns = ", ".join(map(quoted, there[f"{name}__new"]))
+        self.query(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {new}")
+        self.query(f"DROP TABLE {new}")
+
+    def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Makes a table anew from rows."""
+        self._need_schema(table)
+        self._create(table, f"({', '.join(f'{name} {kind}' for name, kind in types.items())})")
+        for start in range(0, len(rows), BATCH):
+            values = ", ".join(_row(row, types) for row in rows[start : start + BATCH])
+            self.query(f"INSERT INTO {table} ({', '.join(types)}) VALUES {values}")
+
+    def describe(self, table: str, meaning: str, columns: Mapping[str, str]) -> None:
+        """Keeps descriptions as comments."""
+        if self._engine.comments:
+            self.query(f"COMMENT ON TABLE {table} IS {literal(meaning)}")
+            for name, description in columns.items():
+                self.query(f"COMMENT ON COLUMN {table}.{name} IS {literal(description)}")
+
+    def _create(self, table: str, definition: str) -> None:
+        if self._engine.transactional_ddl:
+            self.query(f"DROP TABLE IF EXISTS {table}")
+            self.query(f"CREATE TABLE {table} {definition}")
+        else:
+            self.query(f"CREATE OR REPLACE TABLE {table} {definition}")
+
+    def _need_schema(self, table: str) -> None:
+        with self._client.with_alternative_dataset_name(table.partition(".")[0]) as client:
+            if not client.has_dataset():
+                client.create_dataset()
+
+    def _naming(self, schema: str, table: str) -> Sequence[exp.Identifier]:
+        path = self._client.make_qualified_table_name_path(table, quote=False, dataset_name=schema)
+        return [exp.to_identifier(part, quoted=True) for part in path]
+
+    def _full_name(self, table: str) -> str:
+        schema, _, name = table.partition(".")
+        return ".".join(self._client.make_qualified_table_name_path(name, dataset_name=schema))
+
+    def _run(self, sql: str) -> Rows:
+        try:
+            with self._client.execute_query(sql) as cursor:
+                if not cursor.description:
+                    return Rows([], [])
+                columns = [str(column[0]).lower() for column in cursor.description]
+                return Rows(columns, [tuple(map(_plain, row)) for row in cursor.fetchall()])
+        except DatabaseUndefinedRelation as error:
+            raise MissingError(str(error)) from error
+        except DatabaseException as error:
+            raise WarehouseError(str(error)) from error
+
+
+def _row(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
+    return f"({', '.join(_value(row.get(name), kind) for name, kind in columns.items())})"
+
+
+def _value(value: Any, kind: str) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int | float):
+        return str(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return literal(text) if kind == "VARCHAR" else f"CAST({literal(text)} AS {kind})"
+
+
+def _plain(value: Any) -> Any:
+    """Sums of whole numbers come back as decimals."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
