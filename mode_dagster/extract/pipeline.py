@@ -12,6 +12,7 @@ from typing import Any
 
 import dlt
 from dlt.common.pipeline import LoadInfo
+from dlt.common.destination import Destination
 from dlt.destinations import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -31,6 +32,8 @@ DATASET = "mode_analytics_data"
 DATABASE = "mode_analytics.duckdb"
 DESTINATIONS = ("duckdb", "motherduck", "filesystem", "postgres", "redshift", "snowflake", "bigquery", "databricks")
 """What the tables can be loaded into; docs/destinations.md says what was tried."""
+TAKE_PARQUET = ("motherduck", "filesystem", "snowflake", "bigquery")
+"""The others take it only from a bucket between, or with a driver of their own."""
 
 FILE_FAULTS = {
     r"version number \d+|(newer|older) version of DuckDB": "it is of another version of DuckDB. Install that version, "
@@ -83,18 +86,25 @@ def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
         ModeConfigError: The destination is not known, or the DuckDB file is called like the dataset, which DuckDB
             can't tell apart.
     """
+    with mode_errors():
+        return dlt.pipeline(name, destination=_destination(dataset), dataset_name=dataset)
+
+
+def _destination(dataset: str) -> Any:
+    """The destination that is set, with Parquet for the files that are loaded wherever it takes them."""
     kind = destination_type()
     if kind != "duckdb":
-        with mode_errors():
-            return dlt.pipeline(name, destination=kind, dataset_name=dataset)
+        made: Any = Destination.from_reference(
+            kind, **({"preferred_loader_file_format": "parquet"} if kind in TAKE_PARQUET else {})
+        )
+        return made
     path = database_path()
     if Path(path).stem == dataset:
         raise ModeConfigError(
             f"The DuckDB file {path} has the name of its schema {dataset}, and DuckDB can't tell "
             "the two apart: call the file something else (DESTINATION__DUCKDB__CREDENTIALS)."
         )
-    with mode_errors():
-        return dlt.pipeline(name, destination=duckdb(path), dataset_name=dataset)
+    return duckdb(path, preferred_loader_file_format="parquet")
 
 
 @contextmanager

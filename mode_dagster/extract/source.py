@@ -67,7 +67,6 @@ def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
         name=endpoint.name,
         primary_key=list(endpoint.key),
         write_disposition="merge",
-        file_format="parquet",
     )
 
 
@@ -77,9 +76,7 @@ def _ledger() -> DltResource:
     def rows() -> Iterator[Any]:
         yield dlt.mark.materialize_table_schema()
 
-    return dlt.resource(
-        rows, name=LEDGER, primary_key=list(LEDGER_KEY), write_disposition="merge", file_format="parquet"
-    )
+    return dlt.resource(rows, name=LEDGER, primary_key=list(LEDGER_KEY), write_disposition="merge")
 
 
 def _ledger_hints() -> Any:
@@ -88,7 +85,6 @@ def _ledger_hints() -> Any:
         primary_key=list(LEDGER_KEY),
         write_disposition="merge",
         columns=column_hints(LEDGER_COLUMNS, LEDGER_KEY),
-        file_format="parquet",
     )
 
 

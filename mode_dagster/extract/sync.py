@@ -25,7 +25,7 @@ from mode_dagster.extract.report import Report
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.stored import Stored
 from mode_dagster.extract.walk import EndpointWalk
-from mode_dagster.settings import Settings, load_settings
+from mode_dagster.settings import SANDBOX, Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ class Sync:
         if self._client is not None:
             return
         settings = self._given or load_settings()
+        self._refuse_made_up_rows(settings)
         self.settings = self._stack.enter_context(reachable(settings, self.now))
         key = self.settings.personal_data_key or self.settings.password
         self.privacy = Privacy(self.settings.personal_data, key, self.settings.workspace)
@@ -140,14 +141,23 @@ class Sync:
         if others:
             raise ModeConfigError(
                 f"The destination holds the workspace {', '.join(sorted(others))}, and the settings name "
-                f"{self.settings.workspace}: two workspaces in one schema can't be told apart. Name another file in "
-                "DESTINATION__DUCKDB__CREDENTIALS, or delete the old one."
+                f"{self.settings.workspace}: two workspaces in one schema can't be told apart. "
+                "Name another destination (another file in DESTINATION__DUCKDB__CREDENTIALS), or delete the old one."
             )
         client = ModeClient(self.settings)
         self._stack.callback(client.close)
         self.executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="mode")
         self._stack.callback(self.executor.shutdown, wait=True, cancel_futures=True)
         self._client = client
+
+    def _refuse_made_up_rows(self, settings: Settings) -> None:
+        kind = self.pipeline.destination.destination_name if self.pipeline else "duckdb"
+        if settings.base_url == SANDBOX and kind != "duckdb":
+            raise ModeConfigError(
+                f"Refused to load the bundled sandbox's made-up workspace into {kind}, where it could be taken for real. "
+                "Point SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL at Mode (delete the line in .dlt/config.toml), or try "
+                "the sandbox with a DuckDB file."
+            )
 
     def checkpoints(self, selected: frozenset[str]) -> Iterator[int]:
         """Cuts the sync into parts, each to be extracted and loaded before the next is asked for.
