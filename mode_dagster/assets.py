@@ -25,7 +25,7 @@ from mode_dagster.contents import look_into
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import load_pending, mode_errors, mode_pipeline, no_other_sync
+from mode_dagster.extract.pipeline import load_options, load_pending, mode_errors, mode_pipeline, no_other_sync
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
@@ -96,7 +96,9 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
             with mode_errors(), no_other_sync(pipeline):
                 load_pending(pipeline)
                 for _ in sync.checkpoints(selected - {LEDGER}):
-                    results = list(mode_dlt.run(context=context, dlt_source=mode_analytics_source(sync)))
+                    results = list(
+                        mode_dlt.run(context=context, dlt_source=mode_analytics_source(sync), **load_options())
+                    )
                 mark_deleted(pipeline, sync.settings.listing, sync.now())
             if sync.failures and _is_worth_another_try(context, sync.failures):
                 raise _failure(sync.failures)

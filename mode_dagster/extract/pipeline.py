@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-from dlt.common.pipeline import LoadInfo
 from dlt.common.destination import Destination
+from dlt.common.pipeline import LoadInfo
 from dlt.destinations import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -25,7 +25,7 @@ from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeC
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
-from mode_dagster.warehouse import DuckDBWarehouse, NoWarehouseError, Warehouse, open_warehouse
+from mode_dagster.warehouse import OPEN_FORMATS, DuckDBWarehouse, NoWarehouseError, Warehouse, open_warehouse
 
 PIPELINE = "mode_analytics_pipeline"
 DATASET = "mode_analytics_data"
@@ -143,6 +143,23 @@ def _read_file(path: str) -> Iterator[Warehouse]:
         yield DuckDBWarehouse(connection)
 
 
+def load_options() -> dict[str, Any]:
+    """What is told to each `run` of the pipeline: the `table_format` of `[destination.filesystem]`, if it has one.
+
+    Raises:
+        ModeConfigError: dlt has no such format.
+    """
+    found: Any = dlt.config.get("destination.filesystem.table_format")
+    if destination_type() != "filesystem" or not found:
+        return {}
+    if found not in OPEN_FORMATS:
+        raise ModeConfigError(
+            f"Could not use the table format {str(found)[:50]!r}: set DESTINATION__FILESYSTEM__TABLE_FORMAT to "
+            f"{' or '.join(OPEN_FORMATS)}, or leave it out for plain Parquet."
+        )
+    return {"table_format": found}
+
+
 def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterator[LoadInfo]:
     """Loads what changed, a part at a time, then marks what is gone.
 
@@ -159,7 +176,7 @@ def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterat
     with mode_errors(), no_other_sync(pipeline):
         load_pending(pipeline)
         for _ in sync.checkpoints(selected):
-            yield pipeline.run(mode_analytics_source(sync).with_resources(*selected))
+            yield pipeline.run(mode_analytics_source(sync).with_resources(*selected), **load_options())
         mark_deleted(pipeline, sync.settings.listing, sync.now())
 
 

@@ -55,7 +55,7 @@ class _Shared:
 
 def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield dlt.mark.materialize_table_schema()
+        yield from _empty_table()
         selected = frozenset(dlt.current.source().selected_resources) - {LEDGER}
         yield from shared.sync.pages(endpoint.name, selected)
         # beside the rows and not in a resource of its own: they are loaded together or not at all
@@ -70,11 +70,21 @@ def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
     )
 
 
+def _empty_table() -> Iterator[Any]:
+    """Makes dlt create a table that has no rows yet.
+
+    Not on files, where it would write an empty one with each load (and dlt 1.31 fails on it with Delta and Iceberg):
+    there a table is known by the schema.
+    """
+    if not dlt.current.pipeline().destination.destination_type.endswith(".filesystem"):
+        yield dlt.mark.materialize_table_schema()
+
+
 def _ledger() -> DltResource:
     """The ledger as a table of its own; its rows come beside those of the tables."""
 
     def rows() -> Iterator[Any]:
-        yield dlt.mark.materialize_table_schema()
+        yield from _empty_table()
 
     return dlt.resource(rows, name=LEDGER, primary_key=list(LEDGER_KEY), write_disposition="merge")
 

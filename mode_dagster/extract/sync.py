@@ -154,7 +154,7 @@ class Sync:
         kind = self.pipeline.destination.destination_name if self.pipeline else "duckdb"
         if settings.base_url == SANDBOX and kind != "duckdb":
             raise ModeConfigError(
-                f"Refused to load the bundled sandbox's made-up workspace into {kind}, where it could be taken for real. "
+                f"Refused to load the sandbox's made-up workspace into {kind}, where it could be taken for real. "
                 "Point SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL at Mode (delete the line in .dlt/config.toml), or try "
                 "the sandbox with a DuckDB file."
             )

@@ -6,13 +6,16 @@ Not here: loading (`extract`), what is asked (`models`, `checks`). Dagster is no
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import duckdb
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.warehouse.base import MissingError, NoWarehouseError, Rows, Warehouse, WarehouseError
 from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse, duckdb_errors
 
 __all__ = [
+    "OPEN_FORMATS",
     "DuckDBWarehouse",
     "MissingError",
     "NoWarehouseError",
@@ -23,6 +26,8 @@ __all__ = [
     "open_warehouse",
 ]
 
+OPEN_FORMATS = ("delta", "iceberg")
+"""Formats of tables in files that hold each row once."""
 DUCKDB = ("duckdb", "motherduck")
 """Destinations that are DuckDB itself."""
 
@@ -35,10 +40,25 @@ def open_warehouse(pipeline: Pipeline) -> Iterator[Warehouse]:
         DestinationConnectionError: It can't be reached; dlt's words.
     """
     kind = pipeline.destination.destination_type.rpartition(".")[2]
+    if kind == "filesystem":
+        with _open_files(pipeline) as warehouse:
+            yield warehouse
+        return
     with pipeline.sql_client() as client:
         if kind in DUCKDB:
             yield DuckDBWarehouse(client.native_connection)
         else:
-            from mode_dagster.warehouse.server import ServerWarehouse  # its engines' libraries are extras
+            from mode_dagster.warehouse.server import ServerWarehouse  # the engines' libraries are extras
 
             yield ServerWarehouse(kind, client)
+
+
+@contextmanager
+def _open_files(pipeline: Pipeline) -> Iterator[Warehouse]:
+    from mode_dagster.warehouse.files import FilesWarehouse  # pyarrow takes half a second to load
+
+    if not pipeline.default_schema_name:
+        pipeline.sync_destination()
+    client: Any
+    with pipeline.destination_client() as client, duckdb.connect() as connection:
+        yield FilesWarehouse(pipeline, client, connection)

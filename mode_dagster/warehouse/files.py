@@ -1,0 +1,241 @@
+"""The tables as files in a folder or bucket: Parquet, or tables of Delta or Iceberg.
+
+Here: views of DuckDB over dlt's files, and what dlt can't do on files: changing rows, SQL models.
+Not here: dlt's own loading.
+
+Where files are plain Parquet, dlt adds rows and never changes any: a table's files then hold every version of a row,
+and its view shows the newest of each key, out of completed loads. A row is changed by loading it again; one that is
+deleted is loaded again with `_is_gone`. A SQL model is one Parquet file, replaced at once.
+DuckDB reads other filesystems than the local one through fsspec, so that it needs none of its extensions.
+"""
+
+# ruff: noqa: S608 - names come from dlt's schema and from heads of models that were checked
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+from dlt.common.json import json
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TTableFormat
+from dlt.common.schema.utils import get_columns_names_with_prop
+from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
+from dlt.pipeline.pipeline import Pipeline
+
+from mode_dagster.warehouse.base import literal, quoted
+from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
+
+GONE = "_is_gone"
+"""Marks a row that was deleted; the view leaves it out."""
+LOADS = "_dlt_loads"
+TYPES = {
+    "text": "VARCHAR",
+    "json": "JSON",
+    "bigint": "BIGINT",
+    "double": "DOUBLE",
+    "bool": "BOOLEAN",
+    "timestamp": "TIMESTAMPTZ",
+    "date": "DATE",
+    "time": "TIME",
+    "decimal": "DECIMAL(38, 9)",
+    "wei": "VARCHAR",
+    "binary": "BLOB",
+}
+"""DuckDB's types for dlt's."""
+OPEN_FORMATS: Sequence[TTableFormat] = ("delta", "iceberg")
+"""Formats whose tables hold each row once."""
+
+
+class FilesWarehouse(DuckDBWarehouse):
+    """dlt's files, read by DuckDB in memory.
+
+    Args:
+        pipeline: What loads the files; rows are changed through it.
+        client: Opened.
+        connection: An empty database in memory.
+    """
+
+    kind = "filesystem"
+
+    def __init__(self, pipeline: Pipeline, client: FilesystemClient, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(connection)
+        self._pipeline = pipeline
+        self._client = client
+        self._files: dict[str, dict[str, list[str]]] = {}
+        self._viewed: set[tuple[str, str]] = set()
+        if client.config.protocol != "file":
+            connection.register_filesystem(client.fs_client)
+
+    def query(self, sql: str) -> Any:
+        """Asks; tables that are named get their views first."""
+        for schema, table in re.findall(r'"?\b(\w+)"?\."?(\w+)\b', sql):
+            self._view(schema, table)
+        return super().query(sql)
+
+    def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:
+        """The tables of a schema and their columns."""
+        for table in self._tables(schema):
+            self._view(schema, table)
+        return super().columns(schema)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Each file for itself: files have no transactions."""
+        yield
+
+    def update(self, table: str, assignments: Mapping[str, str], where: str) -> int:
+        """Loads changed rows again."""
+        values = ", ".join(f"{value} AS {column}" for column, value in assignments.items())
+        return self._load(table, self.query(f"SELECT * REPLACE ({values}) FROM {table} WHERE {where}").by_name())
+
+    def delete(self, table: str, where: str) -> None:
+        """Loads rows again as gone."""
+        rows = self.query(f"SELECT * FROM {table} WHERE {where}").by_name()
+        self._load(table, [{**row, GONE: True} for row in rows])
+
+    def replace(self, table: str, select: str) -> None:
+        """Writes the model's file; whoever reads it sees the old or the new one."""
+        self.query(f"SELECT * FROM ({select}) AS described LIMIT 0")  # makes the views
+        rows = self._connection.execute(select).to_arrow_table()
+        path = self._model_path(*table.split("."))
+        fs = self._client.fs_client
+        fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        # an object store shows a file when it is whole; a disk needs a name that nobody reads meanwhile
+        unfinished = f"{path}.unfinished" if self._client.config.protocol == "file" else path
+        with fs.open(unfinished, "wb") as file:
+            parquet.write_table(rows, file)
+        if unfinished != path:
+            fs.mv(unfinished, path)
+        self._forget(table)
+
+    def replace_rows(self, table: str, select: str, key: Sequence[str]) -> None:
+        """Writes the model's file with the new rows in the place of those with the same key."""
+        schema, name = table.split(".")
+        if name in self._tables(schema):
+            same = " AND ".join(f"fresh.{quoted(column)} = old.{quoted(column)}" for column in key)
+            select = (
+                f"SELECT * FROM ({select}) AS new_rows UNION ALL BY NAME SELECT * FROM {table} AS old "
+                f"WHERE NOT EXISTS (SELECT 1 FROM ({select}) AS fresh WHERE {same})"
+            )
+        self.replace(table, select)
+
+    def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the table's file from rows."""
+        staged = f"staged.{table.partition('.')[2]}"
+        super().write(staged, types, rows)
+        self.replace(table, f"SELECT * FROM {staged}")
+
+    def describe(self, table: str, meaning: str, columns: Mapping[str, str]) -> None:
+        """Files have no descriptions."""
+
+    @property
+    def _schema(self) -> Schema:
+        return self._client.schema
+
+    def _load(self, table: str, rows: list[dict[str, Any]]) -> int:
+        """Loads rows again through dlt, which gives them the newest load."""
+        name = table.partition(".")[2]
+        columns = self._schema.get_table_columns(name)
+        documents = {column for column, hints in columns.items() if hints.get("data_type") == "json"}
+        fresh = [
+            {
+                column: json.loads(value) if column in documents and isinstance(value, str) else value
+                for column, value in row.items()
+                if not column.startswith("_dlt_")
+            }
+            for row in rows
+        ]
+        if fresh:
+            self._pipeline.run(
+                fresh, table_name=name, write_disposition="merge", primary_key=self._key(name), schema=self._schema
+            )
+            self._files.clear()
+            self._forget(table)
+        return len(fresh)
+
+    def _key(self, table: str) -> list[str]:
+        return list(get_columns_names_with_prop(self._schema.get_table(table), "primary_key"))
+
+    def _tables(self, schema: str) -> Mapping[str, list[str]]:
+        """The files of each table of a schema, by one look into its folder; none of a table that has no rows yet."""
+        if schema not in self._files:
+            known = self._schema.data_table_names() if schema == self._client.dataset_name else []
+            found: dict[str, list[str]] = {table: [] for table in known}
+            folder = posixpath.join(self._client.bucket_path, schema)
+            for path in sorted(self._client.fs_client.find(folder)):
+                name, _, below = posixpath.relpath(path, folder).partition("/")
+                if below and name != "init":
+                    found.setdefault(name, []).append(path)
+                elif name.endswith(".parquet"):
+                    found[name.removesuffix(".parquet")] = [path]
+            self._files[schema] = found
+        return self._files[schema]
+
+    def _view(self, schema: str, table: str) -> None:
+        if (schema, table) in self._viewed or table not in self._tables(schema):
+            return
+        self._viewed.add((schema, table))
+        select = self._loaded(schema, table) if schema == self._client.dataset_name else self._model(schema, table)
+        if select:
+            self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            self._connection.execute(f"CREATE OR REPLACE VIEW {schema}.{quoted(table)} AS {select}")
+
+    def _forget(self, table: str) -> None:
+        """Files have changed; the next query looks again."""
+        schema, name = table.split(".")
+        self._files.pop(schema, None)
+        self._viewed.discard((schema, name))
+
+    def _model(self, schema: str, table: str) -> str:
+        return f"SELECT * FROM read_parquet({self._list(self._tables(schema)[table])})"
+
+    def _loaded(self, schema: str, table: str) -> str:
+        """A SELECT of a loaded table as it is now."""
+        files = self._tables(schema)[table]
+        if table in self._schema.dlt_table_names():
+            return f"SELECT * FROM read_json_auto({self._list(files)}, union_by_name = true)" if table == LOADS else ""
+        if table not in self._schema.tables:
+            return ""
+        if not files:
+            return self._empty(table)
+        table_format = next((each for each in OPEN_FORMATS if self._client.is_open_table(each, table)), None)
+        if table_format:
+            files = self._current_files(table_format, table)
+        rows = f"SELECT * FROM read_parquet({self._list(files)}, union_by_name = true)"
+        if not table_format:
+            rows += self._newest(schema, table)
+        if GONE not in self._schema.get_table_columns(table):
+            return rows
+        return f"SELECT * EXCLUDE ({GONE}) FROM ({rows}) WHERE {GONE} IS NOT TRUE"
+
+    def _newest(self, schema: str, table: str) -> str:
+        """The condition that a row is the newest of its key, out of completed loads."""
+        self._view(schema, LOADS)
+        complete = f"SELECT load_id FROM {schema}.{LOADS} WHERE status = 0"
+        key = ", ".join(map(quoted, self._key(table)))
+        place = f"row_number() OVER (PARTITION BY {key} ORDER BY _dlt_load_id DESC)"
+        return f" WHERE _dlt_load_id IN ({complete}) QUALIFY {place} = 1"
+
+    def _empty(self, table: str) -> str:
+        columns = self._schema.get_table_columns(table)
+        typed = (f"CAST(NULL AS {TYPES[str(hints['data_type'])]}) AS {quoted(name)}" for name, hints in columns.items())
+        return f"SELECT {', '.join(typed)} LIMIT 0"
+
+    def _current_files(self, table_format: TTableFormat, table: str) -> list[str]:
+        """The data files that make up a Delta or Iceberg table now; what dlt writes has no files of deletions."""
+        found = self._client.load_open_table(table_format, table)
+        if table_format == "delta":
+            return list(found.file_uris())
+        return [planned.file.file_path for planned in found.scan().plan_files()]
+
+    def _model_path(self, schema: str, name: str) -> str:
+        return posixpath.join(self._client.bucket_path, schema, f"{name}.parquet")
+
+    def _list(self, paths: Sequence[str]) -> str:
+        protocol = self._client.config.protocol
+        prefix = "" if protocol == "file" else f"{protocol}://"
+        return f"[{', '.join(literal(path if '://' in path else prefix + path) for path in paths)}]"
