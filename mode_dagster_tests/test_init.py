@@ -27,6 +27,7 @@ FILES = {
     *("dagster.yaml", "definitions.py", "requirements.txt", "workspace.yaml"),
 }
 SERVERS = ("make ui", "dagster dev")
+SYNC = "dagster job execute -f definitions.py -j mode_sync"
 
 
 @pytest.fixture
@@ -166,14 +167,17 @@ def test_the_commands_of_its_readme_do_what_it_says_after_an_installation_from_t
     assert imported.startswith(str(tmp_path / "venv"))
     lines = re.findall(r"^\$ (.+?)(?: +#.*)?$", (acme / "README.md").read_text(), re.MULTILINE)
     assert [line for line in lines if line in SERVERS] == list(SERVERS)
+    assert SYNC in lines
+    assert f"@$(BIN){SYNC}\n" in (acme / "Makefile").read_text()
 
     ui = Program(["dagster", "dev", "-p", str(port)], tmp_path / "dev.log", environment, acme)
     try:
-        printed = {line: typed(line, acme, environment) for line in lines if line not in SERVERS}
+        printed = {line: typed(line, acme, environment) for line in lines if line not in (*SERVERS, SYNC)}
         keys = until(lambda: served(port), 60, "the assets in the UI of dagster dev")
     finally:
         ui.kill()
     assert {"mode/reports", "mode_marts/report_health", "bi/reports_to_mend"} <= set(keys)
+    assert "Loaded environment variables from .env file: DAGSTER_HOME" in printed["dagster definitions validate"]
     assert "All code locations passed validation" in printed["dagster definitions validate"]
     assert f"DuckDB file: {acme / 'mode_analytics.duckdb'}" in printed["make sync"]
     assert "Which report fails most?" in printed["make sync"]
