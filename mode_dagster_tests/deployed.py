@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ def instructions(keyword: str) -> list[str]:
 def image_environment() -> dict[str, str]:
     """The variables that the image sets."""
     return dict(word.split("=", 1) for word in shlex.split(instructions("ENV")[-1]))
+
+
+def _tags(shown: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in shown}
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,20 @@ class Deployment:
         """All runs, the first one first."""
         query = "{runsOrError {... on Runs {results {id status jobName parentRunId tags {key value}}}}}"
         return [
-            Run(run["id"], run["status"], run["jobName"], run["parentRunId"], {t["key"]: t["value"] for t in run["tags"]})
+            Run(
+                run["id"],
+                run["status"],
+                run["jobName"],
+                run["parentRunId"],
+                {t["key"]: t["value"] for t in run["tags"]},
+            )
             for run in reversed(self.ask(query)["runsOrError"]["results"])
         ]
 
     def worker(self, run: Run) -> int | None:
         """The process that a run is in, once it is."""
-        query = "query Q($id: ID!) {logsForRun(runId: $id) {... on EventConnection {events {... on MessageEvent {message}}}}}"
+        shown = "... on EventConnection {events {... on MessageEvent {message}}}"
+        query = "query Q($id: ID!) {logsForRun(runId: $id) {" + shown + "}}"
         events = self.ask(query, id=run.id)["logsForRun"]["events"]
         text = "\n".join(event.get("message", "") for event in events)
         found = re.search(r"\(pid: (\d+)\)", text)

@@ -1,17 +1,25 @@
 """What deploy/ ships: files that fit together, and the processes of compose.yaml through a bad day."""
 
+import json
 import os
+import re
+import shutil
 import signal
+import subprocess
+import sys
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.sandbox import serve
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.conftest import SMALL
-from mode_dagster_tests.deployed import COMPOSE, DEPLOY, ROOT, Deployment, image_environment, instructions
+from mode_dagster_tests.deployed import BIN, COMPOSE, DEPLOY, ROOT, Deployment, instructions
 from mode_dagster_tests.processes import postgres, until
 
 
@@ -27,6 +35,17 @@ def settings(world):
     ours |= {"sync_cron": "* * * * *", "runs_cron": "0 0 29 2 *", "reconcile_cron": "0 0 29 2 *"}
     ours |= {"rate_limit_requests": "100000", "query_run_days": "0", "checkpoint_seconds": "1"}
     return environment_file() | {ENV_PREFIX + name.upper(): value for name, value in ours.items()}
+
+
+def lines_of(keyword, text):
+    """What follows a keyword in a unit of systemd."""
+    return re.findall(rf"^{keyword}=(.*)$", text, flags=re.MULTILINE)
+
+
+def pins(path):
+    """Package → version of a lock."""
+    text = path.read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)", text, flags=re.MULTILINE))
 
 
 def differences(warehouse, world):
@@ -47,14 +66,13 @@ def differences(warehouse, world):
 
 @pytest.fixture
 def deployment(tmp_path):
-    with postgres() as database:
-        with serve(replace(SMALL, latency=0.01)) as world:
-            deployed = Deployment(tmp_path, database, settings(world))
-            try:
-                yield deployed, world
-            finally:
-                deployed.stop()
-                print(deployed.logs())  # pytest shows it where the test failed
+    with postgres() as database, serve(replace(SMALL, latency=0.01)) as world:
+        deployed = Deployment(tmp_path, database, settings(world))
+        try:
+            yield deployed, world
+        finally:
+            deployed.stop()
+            sys.stdout.write(deployed.logs())  # pytest shows it where the test failed
 
 
 def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(deployment):
@@ -84,3 +102,155 @@ def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(depl
     assert differences(deployed.warehouse, world) == {}
     # so that everything else in the image can be read-only
     assert sorted(path.name for path in deployed.home.iterdir()) == ["dagster.yaml", "storage"]
+
+
+def test_the_image_starts_what_compose_starts():
+    code = COMPOSE["services"]["code"]
+    assert json.loads(instructions("CMD")[-1]) == code["command"]
+    assert json.loads(instructions("HEALTHCHECK")[-1].partition("CMD ")[2]) == code["healthcheck"]["test"][1:]
+    assert instructions("USER") == ["10001:10001"], "no root, and a number so that Kubernetes can see it"
+    assert all(service["read_only"] for name, service in COMPOSE["services"].items() if name != "postgres")
+
+
+def test_the_image_is_built_from_files_that_are_sent_to_the_builder():
+    ignore = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    sent = {line[1:] for line in ignore if line.startswith("!")}
+    copied = {source for line in instructions("COPY") if "--from" not in line for source in line.split()[:-1]}
+    assert copied == sent
+    assert "**" in ignore
+    assert all((ROOT / source).exists() for source in copied)
+    assert not any("secrets.toml" in source and not source.endswith(".example") for source in copied)
+
+
+def test_the_package_can_be_built_from_what_the_image_copies(tmp_path):
+    first_stage = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")[1]
+    for line in re.findall(r"^COPY +(.*)$", first_stage, flags=re.MULTILINE):
+        *sources, target = line.split()
+        folder = tmp_path / "src" / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in map(ROOT.joinpath, sources):
+            if source.is_dir():
+                shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+            else:
+                shutil.copy(source, folder)
+    options = re.findall(r"^RUN pip install (.*) \.$", first_stage, flags=re.MULTILINE)[-1].split()
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(tmp_path / "image"), "."]
+    built = subprocess.run(command, cwd=tmp_path / "src", capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "image/mode_dagster/models/run_facts.sql").exists()
+
+
+def test_the_image_has_the_versions_that_are_tested():
+    image = pins(DEPLOY / "requirements.lock")
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        tested = pins(ROOT / lock)
+        different = {
+            name: (image[name], tested[name]) for name in image if tested.get(name, image[name]) != image[name]
+        }
+        assert different == {}, f"make lock renews deploy/requirements.lock with {lock}"
+    assert {"dagster-postgres", "dagster-celery", "dagster-k8s", "psycopg2-binary"} <= set(image)
+    assert not {"pytest", "ruff", "dagster-dg-cli"} & set(image)
+    for command in instructions("RUN"):
+        assert "pip install" not in command or "--require-hashes" in command or "--no-index" in command
+
+
+def test_only_the_code_server_knows_the_credentials_of_mode():
+    services = COMPOSE["services"]
+    assert [name for name, service in services.items() if "env_file" in service] == ["code"]
+    assert [port for service in services.values() for port in service.get("ports", [])] == ["127.0.0.1:3000:3000"]
+    for unit in (DEPLOY / "systemd").iterdir():
+        text = unit.read_text(encoding="utf-8")
+        assert lines_of("EnvironmentFile", text) == (["/etc/mode_dagster.env"] if "code" in unit.name else [])
+
+
+def test_what_is_shipped_has_no_secret_in_it():
+    values = environment_file()
+    secret = [name for name in values if name.endswith(("USERNAME", "PASSWORD", "WEBHOOK_URL"))]
+    assert len(secret) == 4
+    assert not any(values[name] for name in secret)
+    needed = set(re.findall(r"\$\{(\w+):\?", (DEPLOY / "compose.yaml").read_text(encoding="utf-8")))
+    assert needed <= set(values)
+    ignored = subprocess.run(
+        ["git", "check-ignore", "deploy/.env"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ignored.stdout.strip() == "deploy/.env" or not (ROOT / ".git").exists()
+
+
+def test_systemd_starts_what_compose_starts():
+    shared = {}
+    for unit in sorted((DEPLOY / "systemd").iterdir()):
+        service = unit.stem.removeprefix("mode-dagster-")
+        text = unit.read_text(encoding="utf-8")
+        (start,) = lines_of("ExecStart", text)
+        compose = " ".join(COMPOSE["services"][service]["command"]).replace("0.0.0.0", "127.0.0.1")
+        compose = compose.replace("/etc/mode_dagster/workspace.yaml", "deploy/workspace.yaml")
+        assert start == f"/opt/mode_dagster/.venv/bin/{compose}"
+        shared[service] = re.search(r"\nUser=[^#[]*", text)[0].strip()
+    assert set(shared) == {"code", "webserver", "daemon"}
+    assert len(set(shared.values())) == 1, "the same restrictions for each"
+    code = (DEPLOY / "systemd/mode-dagster-code.service").read_text(encoding="utf-8")
+    assert lines_of("TimeoutStopSec", code) == ["15min"]
+    assert COMPOSE["services"]["code"]["stop_grace_period"] == "15m"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_takes_the_units(tmp_path):
+    for unit in (DEPLOY / "systemd").iterdir():
+        text = unit.read_text(encoding="utf-8").replace("/opt/mode_dagster/.venv/bin", str(BIN))
+        (tmp_path / unit.name).write_text(text.replace("/opt/mode_dagster", str(ROOT)), encoding="utf-8")
+    units = [str(path) for path in tmp_path.iterdir()]
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False
+    )
+    ours = [line for line in done.stderr.splitlines() if "mode-dagster" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+CHART = {
+    "global": {"postgresqlSecretName"},
+    "postgresql": {
+        "enabled", "postgresqlHost", "postgresqlUsername", "postgresqlDatabase", "postgresqlScheme", "service",
+    },
+    "dagsterWebserver": {"image", "podSecurityContext", "securityContext", "resources"},
+    "dagsterDaemon": {
+        "image", "podSecurityContext", "securityContext", "resources", "runCoordinator", "runMonitoring", "runRetries",
+    },
+    "concurrency": {"enabled", "runs", "pools"},
+    "retention": {"enabled", "schedule", "sensor", "autoMaterialize"},
+    "telemetry": {"enabled"},
+    "pythonLogs": {"pythonLogLevel", "managedPythonLoggers"},
+    "dagster-user-deployments": {"enabled", "enableSubchart", "deployments"},
+    "runLauncher": {"type", "config"},
+    "computeLogManager": {"type"},
+    "rabbitmq": {"enabled"},
+    "redis": {"enabled"},
+    "flower": {"enabled"},
+    "ingress": {"enabled"},
+}  # fmt: skip
+"""What Dagster's chart (1.13) knows of what is used here; it refuses or overlooks other names."""
+
+
+def test_helm_values_say_what_dagster_yaml_says():
+    values = yaml.safe_load((DEPLOY / "helm/values.yaml").read_text(encoding="utf-8"))
+    assert values.pop("generatePostgresqlPasswordSecret") is False
+    assert {name: set(part) - CHART[name] for name, part in values.items()} == {name: set() for name in CHART}
+
+    instance = yaml.safe_load((DEPLOY / "dagster.yaml").read_text(encoding="utf-8"))
+    daemon = values["dagsterDaemon"]
+    snake = {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in daemon["runMonitoring"].items()}
+    assert snake == instance["run_monitoring"]
+    snake = {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in daemon["runRetries"].items()}
+    assert snake == instance["run_retries"]
+    assert values["concurrency"]["pools"] == {"defaultLimit": 1, "granularity": "run"}
+    assert instance["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
+    assert not values["telemetry"]["enabled"]
+    assert not instance["telemetry"]["enabled"]
+
+    (code,) = values["dagster-user-deployments"]["deployments"]
+    command = ["dagster", "api", "grpc", "-h", "0.0.0.0", "-p", str(code["port"]), *code["dagsterApiGrpcArgs"]]
+    assert command == COMPOSE["services"]["code"]["command"]
+    assert (
+        code["image"]["tag"]
+        == tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    )
+    assert f"--version {pins(ROOT / 'requirements.lock')['dagster']} " in (DEPLOY / "helm/values.yaml").read_text()
