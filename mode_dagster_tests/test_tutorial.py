@@ -53,8 +53,7 @@ def run(commands: list[str], folder: Path) -> list[str]:
     kept = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     environment = {**kept, "PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", "DAGSTER_DISABLE_TELEMETRY": "yes"}
     shell = subprocess.run(
-        ["bash"],
-        input=script,
+        ["bash", "-c", script],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
