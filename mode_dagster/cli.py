@@ -192,14 +192,16 @@ def answers(name: str) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def docs(folder: Path) -> None:
     """Write the generated pages of the documentation into FOLDER."""
     from mode_dagster.documentation import pages
 
     for name, page in pages().items():
-        (folder / name).write_text(page, encoding="utf-8")
-        click.echo(folder / name)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+        click.echo(path)
 
 
 def _workspace(name: str) -> "Workspace":

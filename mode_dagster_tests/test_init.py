@@ -123,6 +123,12 @@ def test_the_command_reads_the_environment_of_the_project_as_dagster_does(projec
     assert "accepted" in CliRunner().invoke(main, ["check"]).output
 
 
+def test_the_pages_of_the_reference_are_written_into_a_new_folder(project, monkeypatch):
+    monkeypatch.chdir(project)
+    assert CliRunner().invoke(main, ["docs", "docs"]).exit_code == 0
+    assert files(project / "docs") >= {"assets.md", "checks.md", "configuration.md"}
+
+
 def test_the_example_asset_hangs_below_the_model_that_it_reads():
     graph = defs.resolve_asset_graph()
     assert graph.get(dg.AssetKey(["bi", "reports_to_mend"])).parent_keys == {
