@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mode_dagster_tests.browser import CHROMIUM, browser
+
 ROOT = Path(__file__).parent.parent
 ASKED_FOR = {
     "html": r"""<(?:link|script|img|iframe|source|video|audio|object|embed|use|image)\b[^>]*?"""
@@ -90,3 +92,9 @@ def test_a_broken_link_is_refused(tmp_path):
     built = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
     assert built.returncode != 0
     assert "nowhere" in built.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found")
+def test_search_works_from_disk(site, tmp_path):
+    with browser(tmp_path / "profile") as page:
+        page.open(f"{(site / 'index.html').as_uri()}?q=accept_shrunk", "matching documents", "Messages")

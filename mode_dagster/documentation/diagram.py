@@ -81,8 +81,8 @@ def tables_drawing() -> str:
     boxes = list(_places())
     width = max(box.x for box in boxes) + BOX + 2
     height = max(box.y + box.height for box in boxes)
-    lines = [line for box in boxes if box.above for line in _line(box.above, box)]
-    parts = [_legend(), *lines, *(part for box in boxes for part in _drawn(box))]
+    lines = "".join(_line(box.above, box) for box in boxes if box.above)
+    parts = [_legend(), f'<path d="{lines}"/>', *(part for box in boxes for part in _drawn(box))]
     head = f'<svg class="drawing" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">'
     return "\n".join([head, "<title>The loaded tables</title>", f"<style>{STYLE}</style>", *parts, "</svg>", ""])
 
@@ -132,11 +132,11 @@ def _legend() -> str:
     return f'<text{QUIET} x="1" y="12">{"&#160;&#160;&#160; ".join(words)}</text>'
 
 
-def _line(above: Box, box: Box) -> Iterator[str]:
+def _line(above: Box, box: Box) -> str:
     """From the title of one box to that of the other, ending in a crow's foot: one row there, many here."""
     start, middle, end = above.x + BOX, above.x + BOX + 8, box.x
     high, low = above.y + HEAD // 2, box.y + HEAD // 2
-    yield f'<path d="M{start} {high}H{middle}V{low}H{end}M{end - 8} {low}l8 -5M{end - 8} {low}l8 5"/>'
+    return f"M{start} {high}H{middle}V{low}H{end}M{end - 8} {low}l8 -5M{end - 8} {low}l8 5"
 
 
 def _drawn(box: Box) -> Iterator[str]:
@@ -144,19 +144,21 @@ def _drawn(box: Box) -> Iterator[str]:
     height = box.height - SPACE
     yield f'<rect class="box" x="{box.x + 0.5}" y="{box.y + 0.5}" width="{BOX}" height="{height}" rx="3"/>'
     yield f'<rect x="{box.x + 0.5}" y="{box.y + 0.5}" width="4" height="{height}" rx="2" fill="{colour}"/>'
-    yield _link(box.endpoint.name, box.x + 12, box.y + 16, "title")
+    yield _link(box.endpoint.name, box.x + 12, box.y + 16)
     for number, (column, table) in enumerate(box.lines.items()):
         y = box.y + HEAD + ROW * number + 11
         is_key = column in box.endpoint.key
         yield f'<text{"" if is_key else QUIET} x="{box.x + 12}" y="{y}">{escape(column)}</text>'
         if table:
-            yield _link(table, box.x + BOX - 6, y, "target", f"→ {table}")
+            yield _target(table, box.x + BOX - 6, y)
         elif is_key:
             yield f'<text{QUIET} x="{box.x + BOX - 6}" y="{y}" text-anchor="end">key</text>'
 
 
-def _link(table: str, x: int, y: int, kind: str, words: str = "") -> str:
-    anchor = ' text-anchor="end"' if kind == "target" else ""
-    colour = f' style="fill: {COLOURS[BY_NAME[table].family]}"' if kind == "target" else ""
-    text = f'<text class="{kind}" x="{x}" y="{y}"{anchor}{colour}>{escape(words or table)}</text>'
-    return f'<a href="#{table}">{text}</a>'
+def _link(table: str, x: int, y: int) -> str:
+    return f'<a href="#{table}"><text class="title" x="{x}" y="{y}">{escape(table)}</text></a>'
+
+
+def _target(table: str, x: int, y: int) -> str:
+    arrow = f'<tspan fill="{COLOURS[BY_NAME[table].family]}">→</tspan>'
+    return f'<a href="#{table}"><text x="{x}" y="{y}" text-anchor="end">{arrow} {escape(table)}</text></a>'

@@ -22,7 +22,7 @@ def models_page() -> str:
     return "\n\n".join(["# Models in detail", GENERATED, INTRODUCTION, "\n".join(contents), *sections]) + "\n"
 
 
-INTRODUCTION = """The tables of the schema `mode_marts`: what a row is, what its columns mean, what must hold, and the SQL.
+INTRODUCTION = """The tables of the schema `mode_marts`: what a row is, what columns mean, what must hold, and the SQL.
 [Answers](models.md) has a query of each with its result."""
 
 
