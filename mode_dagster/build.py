@@ -10,6 +10,7 @@ import dagster as dg
 
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.checks import build_table_checks
+from mode_dagster.executors import executor_definition
 from mode_dagster.external_tables import KeyOf, build_external_tables, by_pattern, with_external_tables
 from mode_dagster.jobs import build_jobs
 from mode_dagster.models import build_model_checks, build_models
@@ -55,7 +56,7 @@ def build_mode_definitions(
     warehouse = build_external_tables(workspace, key_of) if key_of else []
     models = [*build_models(workspace), build_references(workspace), build_workspace_report(workspace)]
     assets = [with_external_tables(build_assets(workspace), workspace, warehouse), *models]
-    jobs = build_jobs(workspace, assets)
+    jobs = build_jobs(workspace, assets, executor=executor_definition(operation.executor))
     return dg.Definitions(
         # not the warehouse's tables: in a location that has them as assets, two definitions of one key would clash
         assets=assets,

@@ -22,7 +22,10 @@ Job = Any
 
 
 def build_jobs(
-    workspace: Workspace, assets: Sequence[dg.AssetsDefinition], retry: dg.RetryPolicy = RETRY
+    workspace: Workspace,
+    assets: Sequence[dg.AssetsDefinition],
+    retry: dg.RetryPolicy = RETRY,
+    executor: dg.ExecutorDefinition = dg.in_process_executor,
 ) -> Sequence[Job]:
     """The jobs of one workspace.
 
@@ -30,6 +33,7 @@ def build_jobs(
         workspace: What they are called.
         assets: Everything that belongs to the workspace.
         retry: When a step that failed is tried again.
+        executor: Where steps are worked; in one process, they never wait for each other's lock of a DuckDB file.
     """
     everything = dg.AssetSelection.assets(*assets)
     hourly = dg.AssetSelection.assets(*(workspace.table_key(table) for table in HOURLY))
@@ -40,6 +44,7 @@ def build_jobs(
             everything,
             "Everything that changed: every table that Mode can give, and what is computed from them.",
             retry,
+            executor,
         ),
         _job(
             workspace.named("mode_runs_hourly"),
@@ -48,12 +53,14 @@ def build_jobs(
             "New runs: the listing of reports, a page for each report that ran, a request for each finished run, "
             "and what is computed from them.",
             retry,
+            executor,
         ),
         _job(
             workspace.named("mode_reconcile"),
             everything,
             "Everything, whether it seems to have changed or not; counts what incremental syncs had missed.",
             retry,
+            executor,
             dg.RunConfig(ops={workspace.named(OP): SyncConfig(reconcile=True)}),
         ),
     ]
@@ -67,7 +74,12 @@ def _models(workspace: Workspace, assets: Sequence[dg.AssetsDefinition]) -> dg.A
 
 
 def _job(
-    name: str, selection: dg.AssetSelection, description: str, retry: dg.RetryPolicy, config: dg.RunConfig | None = None
+    name: str,
+    selection: dg.AssetSelection,
+    description: str,
+    retry: dg.RetryPolicy,
+    executor: dg.ExecutorDefinition,
+    config: dg.RunConfig | None = None,
 ) -> Job:
     return dg.define_asset_job(
         name,
@@ -75,6 +87,5 @@ def _job(
         description=description,
         config=config,
         op_retry_policy=retry,
-        # DuckDB has one writer: steps in one process never wait for each other's lock
-        executor_def=dg.in_process_executor,
+        executor_def=executor,
     )

@@ -1,4 +1,4 @@
-"""What runs by itself, when, and who is told: these settings as Dagster would take them.
+"""What runs by itself, when, where, and who is told: these settings as Dagster would take them.
 
 Here: reading them when the location loads, without any secret, and checking what only Dagster can check.
 Not here: their names and defaults (`settings`), what is made of them (`schedules`, `sensors`).
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
+from mode_dagster.executors import executor_problems
 from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.settings import SECTION, Operation, Settings, explain, read_values, unknown_names
 
@@ -28,7 +29,7 @@ def load_operation(section: str = SECTION, *, with_secrets: bool = False) -> Ope
     values, problems = read_values(Operation, section, with_secrets=with_secrets)
     operation = Operation(**values)
     problems += _mistyped_names(section) + _bad_crons(operation) + _bad_addresses(operation)
-    problems += _bad_pattern(operation.external_tables)
+    problems += _bad_pattern(operation.external_tables) + executor_problems(operation.executor)
     if problems:
         raise ModeConfigError(explain("Cannot set up schedules and sensors", problems, section))
     return operation

@@ -13,6 +13,7 @@ import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any, NewType
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -86,6 +87,15 @@ class Settings:
         return self.base_url == SANDBOX
 
 
+class Executor(StrEnum):
+    """Where the steps of a run are worked."""
+
+    IN_PROCESS = "in_process"
+    MULTIPROCESS = "multiprocess"
+    CELERY = "celery"
+    K8S = "k8s"
+
+
 @dataclass(frozen=True)
 class Operation:
     """What runs by itself, when, and who is told; every field is a setting of the same name."""
@@ -119,6 +129,10 @@ class Operation:
         "",
         "Shows the tables that Mode's queries read as assets upstream of `mode/queries`, with keys after this pattern "
         "of {database}, {schema} and {table}, in lower case: {schema}/{table} may meet those of dbt. Empty means none.",
+    )
+    executor: Executor = _setting(
+        Executor.IN_PROCESS,
+        "Where the steps of a run are worked: in_process, or with a server as destination multiprocess, celery or k8s.",
     )
 
 
@@ -222,6 +236,13 @@ def _personal_data(raw: Any) -> PersonalData:
         raise ValueError(f"{raw!r} is not one of {', '.join(PersonalData)}") from None
 
 
+def _executor(raw: Any) -> Executor:
+    try:
+        return Executor(str(raw).strip())
+    except ValueError:
+        raise ValueError(f"{raw!r} is not one of {', '.join(Executor)}") from None
+
+
 def _switch(raw: Any) -> bool:
     word = str(raw).strip().lower()
     if word not in ("true", "false"):
@@ -246,6 +267,7 @@ _PARSERS: dict[Any, Callable[[Any], Any]] = {
     float: _seconds,
     Listing: _listing,
     PersonalData: _personal_data,
+    Executor: _executor,
 }
 
 

