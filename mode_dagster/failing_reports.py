@@ -32,52 +32,65 @@ WITH finished AS (
     FROM {schema}.runs
     WHERE state IN ('succeeded', 'completed', 'failed')
 ),
-latest AS (
-    SELECT
-        report_token,
-        arg_max(succeeded, created_at) AS works,
-        arg_max(token, created_at) AS run_token,
-        max(created_at) FILTER (succeeded) AS last_good_start,
-        max(ended_at) FILTER (succeeded) AS last_good_end
+ordered AS (
+    SELECT *, row_number() OVER (PARTITION BY report_token ORDER BY created_at DESC, token) AS place
     FROM finished
+    WHERE created_at IS NOT NULL
+),
+goods AS (
+    SELECT report_token, max(created_at) AS last_good_start, max(ended_at) AS last_good_end
+    FROM finished
+    WHERE succeeded
     GROUP BY report_token
 ),
+latest AS (
+    SELECT
+        ordered.report_token,
+        ordered.succeeded AS works,
+        ordered.token AS run_token,
+        goods.last_good_start,
+        goods.last_good_end
+    FROM ordered
+    LEFT JOIN goods ON goods.report_token = ordered.report_token
+    WHERE ordered.place = 1
+),
 streak AS (
-    SELECT report_token, min(created_at) AS since, count(*) AS failures
+    SELECT finished.report_token, min(finished.created_at) AS since, count(*) AS failures
     FROM finished
-    JOIN latest USING (report_token)
-    WHERE NOT succeeded AND (last_good_start IS NULL OR created_at > last_good_start)
-    GROUP BY report_token
+    JOIN latest ON latest.report_token = finished.report_token
+    WHERE NOT finished.succeeded AND (latest.last_good_start IS NULL OR finished.created_at > latest.last_good_start)
+    GROUP BY finished.report_token
 ),
 errors AS (
     SELECT
         run_token,
-        arg_min(query_name, ended_at) AS query,
-        arg_min(error_code, ended_at) AS code,
-        arg_min(error_message, ended_at) AS message
-    FROM (SELECT *, coalesce(completed_at, created_at) AS ended_at FROM {schema}.query_runs WHERE state = 'failed')
-    GROUP BY run_token
+        query_name,
+        error_code,
+        error_message,
+        row_number() OVER (PARTITION BY run_token ORDER BY coalesce(completed_at, created_at), token) AS place
+    FROM {schema}.query_runs
+    WHERE state = 'failed'
 )
 SELECT
     reports.token AS token,
     coalesce(reports.name, reports.token) AS name,
     coalesce(reports.web_url, '') AS address,
     coalesce(reports.creator_username, '') AS owner,
-    works,
-    epoch_ms(since) AS since,
-    epoch_ms(coalesce(last_good_end, reports.last_successfully_run_at)) AS last_success,
-    coalesce(failures, 0) AS failures,
-    coalesce(errors.query, '') AS query,
-    coalesce(errors.code, '') AS error_code,
-    coalesce(errors.message, '') AS error
+    latest.works,
+    streak.since,
+    coalesce(latest.last_good_end, reports.last_successfully_run_at) AS last_success,
+    coalesce(streak.failures, 0) AS failures,
+    coalesce(errors.query_name, '') AS query,
+    coalesce(errors.error_code, '') AS error_code,
+    coalesce(errors.error_message, '') AS error
 FROM {schema}.reports AS reports
 JOIN latest ON latest.report_token = reports.token
 LEFT JOIN streak ON streak.report_token = reports.token
-LEFT JOIN errors ON errors.run_token = latest.run_token
+LEFT JOIN errors ON errors.run_token = latest.run_token AND errors.place = 1
 WHERE reports.deleted_at IS NULL
     AND NOT coalesce(reports.archived, false)
-    AND (reports.token IN ({told}) OR NOT works)
-    AND coalesce(last_good_end, reports.last_successfully_run_at) IS NOT NULL
+    AND (reports.token IN ({told}) OR NOT latest.works)
+    AND coalesce(latest.last_good_end, reports.last_successfully_run_at) IS NOT NULL
 ORDER BY streak.since DESC, reports.token
 """
 
@@ -123,8 +136,8 @@ def _report(row: dict[str, Any]) -> Report:
     return Report(**{**row, **times})
 
 
-def _time(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+def _time(value: datetime | None) -> datetime | None:
+    return value.astimezone(UTC) if value else None
 
 
 def reports_message(began: Sequence[Report], again: Sequence[Report]) -> Message:

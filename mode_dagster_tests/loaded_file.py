@@ -50,9 +50,18 @@ def load_once() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="mode-dagster-loaded-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "mode_analytics.duckdb"
-    with pytest.MonkeyPatch.context() as patch, serve(SMALL) as served:
-        patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(path))
+        load_small(patch)
+    return path
+
+
+def load_small(patch: pytest.MonkeyPatch) -> None:
+    """Loads the small sandbox into the destination that the environment names."""
+    folder = tempfile.mkdtemp(prefix="mode-dagster-dlt-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    patch.setenv("DLT_DATA_DIR", folder)
+    with serve(SMALL) as served:
         settings = Settings(
             base_url=served.base_url,
             workspace=served.workspace,
@@ -65,7 +74,6 @@ def load_once() -> Path:
         with Sync(settings, pipeline=pipeline, clock=served.world.now) as sync:
             for info in load(pipeline, sync):
                 info.raise_on_failed_jobs()
-    return path
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mode_dagster.extract.ledger import COMPLETE, EMPTY, HISTORY_DAYS
 from mode_dagster.warehouse.base import literal, quoted
 
 _CANONICAL = {
-    "timestamp": ("TRY_CAST({version} AS TIMESTAMPTZ)", "date_trunc('milliseconds', {now})"),
+    "timestamp": ("TRY_CAST({version} AS TIMESTAMPTZ)", "date_trunc('millisecond', {now})"),
     "bigint": ("TRY_CAST({version} AS BIGINT)", "{now}"),
 }
 """How a value of the ledger's version compares with the parent's column; text as it is."""
@@ -140,4 +140,4 @@ def _is_same(column: Column) -> str:
     version, now = _CANONICAL.get(column.data_type, ("{version}", "{now}"))
     held = version.format(version=f"json_extract_string(l.version, '$.{column.name}')")
     stored = now.format(now=f"o.{quoted(column.name)}")
-    return f"(json_type(l.version, '$.{column.name}') IS NULL OR {held} IS NOT DISTINCT FROM {stored})"
+    return f"(json_extract(l.version, '$.{column.name}') IS NULL OR {held} IS NOT DISTINCT FROM {stored})"

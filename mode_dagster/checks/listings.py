@@ -72,9 +72,17 @@ def _line(endpoint: Endpoint) -> list[str]:
 
 def _refused(loaded: Loaded) -> Finding:
     by_table = loaded.all(
-        f"SELECT endpoint, count(*) AS lists, count(*) FILTER (outcome = {literal(REFUSED)}) AS refused, "
-        f"string_agg(DISTINCT 'HTTP ' || http_status, ', ') AS statuses FROM {loaded.ledger()} GROUP BY endpoint "
-        "HAVING refused > 0 ORDER BY refused = lists DESC, refused DESC"
+        f"""
+        SELECT endpoint, lists, refused, statuses
+        FROM (
+            SELECT endpoint, count(*) AS lists, count(*) FILTER (outcome = {literal(REFUSED)}) AS refused,
+                string_agg(DISTINCT 'HTTP ' || CAST(http_status AS VARCHAR), ', ') AS statuses
+            FROM {loaded.ledger()} AS ledger
+            GROUP BY endpoint
+        ) AS counted
+        WHERE refused > 0
+        ORDER BY CASE WHEN refused = lists THEN 0 ELSE 1 END, refused DESC, endpoint
+        """
     )
     (lists,) = loaded.row(f"SELECT count(*) FROM {loaded.ledger()}")
     refused = sum(row[2] for row in by_table)
@@ -104,17 +112,19 @@ def _unread(loaded: Loaded) -> Finding:
     by_table = loaded.all(
         f"""
         WITH ledger AS (
-            SELECT l.*, limits.hours,
-                (parent = '') = (arg_max(parent, read_at) OVER (PARTITION BY l.endpoint) = '') AS is_used
+            SELECT l.*, limits.hours, FIRST_VALUE(l.parent) OVER (
+                PARTITION BY l.endpoint ORDER BY l.read_at DESC
+                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+            ) AS newest_parent
             FROM {loaded.ledger()} AS l
             JOIN (VALUES {limits}) AS limits(endpoint, hours) ON limits.endpoint = l.endpoint
         )
-        SELECT endpoint, count(*) AS lists, min(read_at) AS oldest, max(read_at) AS newest, any_value(hours) AS hours,
-            min(read_at) < {moment(loaded.now)} - to_hours(any_value(hours)) AS is_old
+        SELECT endpoint, count(*) AS lists, min(read_at) AS oldest, max(read_at) AS newest, min(hours) AS hours,
+            min(read_at) < {moment(loaded.now)} - min(hours) * INTERVAL '1 hour' AS is_old
         FROM ledger
-        WHERE is_used AND (parent = '' OR endpoint NOT IN ({versioned}))
+        WHERE (parent = '') = (newest_parent = '') AND (parent = '' OR endpoint NOT IN ({versioned}))
         GROUP BY endpoint
-        ORDER BY oldest
+        ORDER BY oldest, endpoint
         """
     )
     old = [row[0] for row in by_table if row[5]]

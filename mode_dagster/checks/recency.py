@@ -86,7 +86,11 @@ def _runs_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Finding
     behind = loaded.wrong(
         f"""
         WITH ledger AS (SELECT *, {days} AS days FROM {loaded.ledger()} WHERE endpoint = {literal(endpoint.name)}),
-        usual AS (SELECT arg_max(days, read_at) AS days, max(read_at) AS read_at FROM ledger),
+        usual AS (
+            SELECT max(days) AS days, max(read_at) AS read_at
+            FROM ledger
+            WHERE read_at = (SELECT max(read_at) FROM ledger)
+        ),
         newest AS (SELECT {quoted(column)} AS owner, max(created_at) AS created_at FROM {runs} GROUP BY 1)
         SELECT {label(owner, loaded)}, o.last_run_at, newest.created_at AS newest_run_here, l.read_at
         FROM {source} AS o
@@ -97,8 +101,11 @@ def _runs_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Finding
             AND o.last_run_at IS NOT NULL
             AND (newest.created_at IS NULL OR o.last_run_at > newest.created_at + {interval(APART)})
             AND coalesce(l.outcome, '') <> '{REFUSED}'
-            AND (coalesce(l.days, usual.days, 0) = 0
-                OR o.last_run_at >= coalesce(l.read_at, usual.read_at) - to_days(coalesce(l.days, usual.days)))
+            AND (
+                coalesce(l.days, usual.days, 0) = 0
+                OR o.last_run_at
+                    >= coalesce(l.read_at, usual.read_at) - coalesce(l.days, usual.days) * INTERVAL '1 day'
+            )
         """,
         "last_run_at DESC",
     )

@@ -108,11 +108,13 @@ def _future(endpoint: Endpoint, times: Sequence[str], loaded: Loaded) -> Finding
         raise NotLoadedError(f"the table {endpoint.name} has no time of its own")
     latest = moment((loaded.read_at(endpoint.name) or loaded.now) + SKEW)
     late = {column: f"t.{quoted(column)} > {latest}" for column in there}
-    named = ", ".join(f"CASE WHEN {condition} THEN {literal(column)} END" for column, condition in late.items())
+    named = " || ".join(
+        f"CASE WHEN {condition} THEN {literal(f', {column}')} ELSE '' END" for column, condition in late.items()
+    )
     values = ", ".join(f"t.{quoted(column)}" for column in there)
     key = ", ".join(f"t.{quoted(column)}" for column in endpoint.key)
     wrong = loaded.wrong(
-        f"SELECT {key}, concat_ws(', ', {named}) AS columns, greatest({values}) AS latest FROM {source} AS t "
+        f"SELECT {key}, substring({named}, 3) AS columns, greatest({values}) AS latest FROM {source} AS t "
         f"WHERE {loaded.live(endpoint)} AND ({' OR '.join(late.values())})",
         "latest DESC",
     )
@@ -153,5 +155,6 @@ def _variants(table: str, loaded: Loaded) -> Finding:
 
 
 def _samples(source: str, column: str) -> str:
-    sample = f"SELECT DISTINCT CAST({quoted(column)} AS VARCHAR) AS value FROM {source} WHERE value IS NOT NULL LIMIT 3"
-    return f"SELECT count({quoted(column)}), (SELECT string_agg(value, ', ') FROM ({sample})) FROM {source}"
+    column = quoted(column)
+    sample = f"SELECT DISTINCT CAST({column} AS VARCHAR) AS value FROM {source} WHERE {column} IS NOT NULL LIMIT 3"
+    return f"SELECT count({column}), (SELECT string_agg(value, ', ') FROM ({sample}) AS samples) FROM {source}"

@@ -15,7 +15,7 @@
 --   report_name: Title of its report.
 --   frequency: How often it is due, as Mode says it.
 --   time_zone: The IANA name of the time zone that it is due in; UTC where that is not known.
---   is_time_zone_known: Whether Mode says a time zone, and one that DuckDB knows.
+--   is_time_zone_known: Whether Mode says a time zone, and one that the destination knows.
 --   expected_by: When it was last due before the model ran; empty where nothing tells.
 --   expected_from: "mode" where Mode said that time itself, "settings" where it is computed.
 --   outcome: What became of that: succeeded, running, failed (cancelled too), not run; inactive for a schedule
@@ -89,15 +89,15 @@ rules AS (
     END) AS weekday,
     COALESCE(EXTRACT(DAY FROM anchor), CASE WHEN day_of_month BETWEEN 1 AND 31 THEN day_of_month END) AS month_day,
     CASE rhythm WHEN 'every_15_minutes' THEN 15 WHEN 'every_30_minutes' THEN 30 WHEN 'hourly' THEN 60 END AS step,
-    -- the longest time between two runs, with an hour more for daylight saving
+    -- minutes, the longest time between two runs, with an hour more for daylight saving
     CASE
-      WHEN rhythm = 'every_15_minutes' THEN INTERVAL '15 minutes'
-      WHEN rhythm = 'every_30_minutes' THEN INTERVAL '30 minutes'
-      WHEN rhythm = 'hourly' THEN INTERVAL '1 hour'
-      WHEN rhythm = 'daily' THEN INTERVAL '25 hours'
-      WHEN rhythm LIKE '%weekday%' THEN INTERVAL '73 hours'
-      WHEN rhythm = 'weekly' THEN INTERVAL '169 hours'
-      WHEN rhythm = 'monthly' THEN INTERVAL '1489 hours'
+      WHEN rhythm = 'every_15_minutes' THEN 15
+      WHEN rhythm = 'every_30_minutes' THEN 30
+      WHEN rhythm = 'hourly' THEN 60
+      WHEN rhythm = 'daily' THEN 25 * 60
+      WHEN rhythm LIKE '%weekday%' THEN 73 * 60
+      WHEN rhythm = 'weekly' THEN 169 * 60
+      WHEN rhythm = 'monthly' THEN 1489 * 60
     END AS longest_wait
   FROM anchored
 ),
@@ -126,7 +126,7 @@ due_days AS (
     -- any time at the right minute will do for those that are due all day long
     COALESCE(
       next_scheduled_run,
-      (DATE_TRUNC('hour', local_now) + cron_minute * INTERVAL '1 minute') AT TIME ZONE time_zone,
+      CAST(DATE_TRUNC('hour', local_now) + cron_minute * INTERVAL '1 minute' AS TIMESTAMP) AT TIME ZONE time_zone,
       last_scheduled_run,
       DATE_TRUNC('hour', current_timestamp)
     ) AS hourly_anchor
@@ -136,19 +136,22 @@ local_slots AS (
   SELECT *, CAST(due_day AS TIMESTAMP) + minute_of_day * INTERVAL '1 minute' AS local_slot
   FROM due_days
 ),
+named_slots AS (
+  SELECT *, CAST(local_slot AS TIMESTAMP) AT TIME ZONE time_zone AS named_slot
+  FROM local_slots
+),
 slots AS (
   SELECT
     *,
     CASE
       WHEN step IS NOT NULL
         THEN hourly_anchor
-          - step * CEIL(EXTRACT(EPOCH FROM hourly_anchor - current_timestamp) / 60 / step) * INTERVAL '1 minute'
+          - step * CEIL((EPOCH(hourly_anchor) - EPOCH(current_timestamp)) / 60 / step) * INTERVAL '1 minute'
       -- when the clocks go back an hour comes twice, and AT TIME ZONE means the second one
-      WHEN (local_slot AT TIME ZONE time_zone - INTERVAL '1 hour') AT TIME ZONE time_zone = local_slot
-        THEN local_slot AT TIME ZONE time_zone - INTERVAL '1 hour'
-      ELSE local_slot AT TIME ZONE time_zone
+      WHEN (named_slot - INTERVAL '1 hour') AT TIME ZONE time_zone = local_slot THEN named_slot - INTERVAL '1 hour'
+      ELSE named_slot
     END AS slot
-  FROM local_slots
+  FROM named_slots
 ),
 -- what is computed counts only where it agrees with Mode: the next run may not be further away than the frequency says
 beliefs AS (
@@ -158,7 +161,7 @@ beliefs AS (
       WHEN slot <= current_timestamp
         AND (
           next_scheduled_run IS NULL OR next_scheduled_run <= current_timestamp
-          OR next_scheduled_run <= slot + longest_wait
+          OR next_scheduled_run <= slot + longest_wait * INTERVAL '1 minute'
         )
         THEN slot
     END AS computed,
@@ -166,14 +169,14 @@ beliefs AS (
       CASE WHEN last_scheduled_run <= current_timestamp THEN last_scheduled_run END,
       CASE WHEN next_scheduled_run <= current_timestamp THEN next_scheduled_run END
     ) AS said,
-    CASE WHEN step IS NULL THEN INTERVAL '90 minutes' ELSE INTERVAL '0 minutes' END AS slack
+    CASE WHEN step IS NULL THEN 90 ELSE 0 END AS slack
   FROM slots
 ),
 expectations AS (
   SELECT
     *,
-    CASE WHEN said IS NULL OR said < computed - slack THEN computed ELSE said END AS expected_by,
-    CASE WHEN said IS NULL OR said < computed - slack THEN 'settings' ELSE 'mode' END AS expected_from
+    CASE WHEN said IS NULL OR said < computed - slack * INTERVAL '1 minute' THEN computed ELSE said END AS expected_by,
+    CASE WHEN said IS NULL OR said < computed - slack * INTERVAL '1 minute' THEN 'settings' ELSE 'mode' END AS expected_from
   FROM beliefs
 ),
 scheduled_runs AS (
@@ -223,7 +226,7 @@ SELECT
   outcome,
   CAST(grace_minutes AS BIGINT) AS grace_minutes,
   is_late,
-  CASE WHEN is_late THEN CAST(FLOOR(EXTRACT(EPOCH FROM current_timestamp - expected_by) / 60) AS BIGINT) ELSE 0 END
+  CASE WHEN is_late THEN CAST(FLOOR((EPOCH(current_timestamp) - EPOCH(expected_by)) / 60) AS BIGINT) ELSE 0 END
     AS minutes_late,
   succeeded_at AS last_succeeded_at,
   next_scheduled_run,

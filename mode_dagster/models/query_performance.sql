@@ -76,7 +76,7 @@ error_lists AS (
     query_token,
     MAX(CASE WHEN place = 1 THEN error_code END) AS top_error_code,
     MAX(times) AS top_error_count,
-    STRING_AGG(error_code || ': ' || times, ', ' ORDER BY place) AS error_counts
+    STRING_AGG(error_code || ': ' || CAST(times AS VARCHAR), ', ' ORDER BY place) AS error_counts
   FROM errors
   GROUP BY query_token
 ),

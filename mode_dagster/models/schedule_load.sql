@@ -86,7 +86,7 @@ hours AS (
     loads.data_source_token,
     COUNT(DISTINCT loads.report_token) AS reports,
     COUNT(*) AS runs,
-    SUM(EXTRACT(EPOCH FROM loads.ended_at - loads.created_at) / 60) AS run_minutes,
+    SUM(EPOCH(loads.ended_at) - EPOCH(loads.created_at)) / 60 AS run_minutes,
     CAST(MAX(at_once.running) AS BIGINT) AS most_at_once
   FROM loads
   JOIN at_once
@@ -97,13 +97,13 @@ hours AS (
 )
 SELECT
   hours.hour_of_week,
-  CASE hours.hour_of_week // 24
-    WHEN 0 THEN 'Monday'
-    WHEN 1 THEN 'Tuesday'
-    WHEN 2 THEN 'Wednesday'
-    WHEN 3 THEN 'Thursday'
-    WHEN 4 THEN 'Friday'
-    WHEN 5 THEN 'Saturday'
+  CASE
+    WHEN hours.hour_of_week < 24 THEN 'Monday'
+    WHEN hours.hour_of_week < 48 THEN 'Tuesday'
+    WHEN hours.hour_of_week < 72 THEN 'Wednesday'
+    WHEN hours.hour_of_week < 96 THEN 'Thursday'
+    WHEN hours.hour_of_week < 120 THEN 'Friday'
+    WHEN hours.hour_of_week < 144 THEN 'Saturday'
     ELSE 'Sunday'
   END AS weekday,
   hours.hour_of_week % 24 AS hour,

@@ -58,7 +58,7 @@ subscriptions AS (
 views AS (
   SELECT
     report_token,
-    CAST(MAX(CASE WHEN views_gained > 0 THEN day END) AS TIMESTAMP) AS last_gain_at,
+    CAST(MAX(CASE WHEN views_gained > 0 THEN day END) AS TIMESTAMP WITH TIME ZONE) AS last_gain_at,
     SUM(CASE WHEN views_gained IS NOT NULL THEN days_covered END) AS days_covered
   FROM mode_marts.report_daily
   WHERE day > CAST(current_timestamp AS DATE) - 90
@@ -116,8 +116,8 @@ SELECT
     WHEN last_run_at < current_timestamp - INTERVAL '90 days' THEN 'not run for 90 days'
     ELSE 'only its schedule runs it'
   END AS reason,
-  CAST(FLOOR(EXTRACT(EPOCH FROM current_timestamp - last_used_at) / 86400) AS BIGINT) AS unused_days,
-  CAST(FLOOR(EXTRACT(EPOCH FROM current_timestamp - created_at) / 86400) AS BIGINT) AS age_days,
+  CAST(FLOOR((EPOCH(current_timestamp) - EPOCH(last_used_at)) / 86400) AS BIGINT) AS unused_days,
+  CAST(FLOOR((EPOCH(current_timestamp) - EPOCH(created_at)) / 86400) AS BIGINT) AS age_days,
   last_run_at,
   last_manual_run_at,
   last_edited_at,

@@ -61,7 +61,7 @@ named AS (
       (SELECT MIN(member_username) FROM mode_analytics_data.members WHERE member_email = reports.creator_email),
       reports.creator_email
     ) AS owner_username,
-    reports.archived IS TRUE AS is_archived,
+    COALESCE(reports.archived, FALSE) AS is_archived,
     reports.last_run_at,
     reports.last_viewed_at,
     GREATEST(reports.edited_at, reports.last_saved_at) AS last_edited_at

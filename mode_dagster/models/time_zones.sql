@@ -1,6 +1,6 @@
 -- What each name of a time zone means that a schedule may have: names of the IANA database, the names that Mode's
--- schedules are made with (those of Ruby on Rails), and plain names of cities. Only zones that DuckDB knows are here,
--- because it fails on any other.
+-- schedules are made with (those of Ruby on Rails), and plain names of cities. Only zones that the destination knows are
+-- here, because it fails on any other.
 --
 -- grain: one name of a time zone
 -- key: name
@@ -14,8 +14,9 @@ WITH known AS (
   FROM pg_timezone_names()
 ),
 -- Mode's other names are the city of the IANA name: Berlin, Hong Kong
-rails (name, iana_name) AS (
-  VALUES
+rails AS (
+  SELECT name, iana_name
+  FROM (VALUES
     ('Midway Island', 'Pacific/Midway'), ('American Samoa', 'Pacific/Pago_Pago'), ('Hawaii', 'Pacific/Honolulu'),
     ('Alaska', 'America/Juneau'), ('Pacific Time (US & Canada)', 'America/Los_Angeles'),
     ('Mountain Time (US & Canada)', 'America/Denver'), ('Arizona', 'America/Phoenix'),
@@ -35,6 +36,7 @@ rails (name, iana_name) AS (
     ('Marshall Is.', 'Pacific/Majuro'), ('Wellington', 'Pacific/Auckland'), ('Nuku''alofa', 'Pacific/Tongatapu'),
     ('Tokelau Is.', 'Pacific/Fakaofo'), ('Chatham Is.', 'Pacific/Chatham'), ('Samoa', 'Pacific/Apia'),
     ('International Date Line West', 'Etc/GMT+12')
+  ) AS listed(name, iana_name)
 ),
 meanings AS (
   SELECT rails.name, rails.iana_name, 1 AS rank
@@ -44,7 +46,7 @@ meanings AS (
   SELECT name, name AS iana_name, 2 AS rank
   FROM known
   UNION ALL
-  SELECT REPLACE(REGEXP_EXTRACT(name, '[^/]+$'), '_', ' ') AS name, name AS iana_name, 3 AS rank
+  SELECT REPLACE(REGEXP_REPLACE(name, '^.*/', ''), '_', ' ') AS name, name AS iana_name, 3 AS rank
   FROM known
   WHERE SPLIT_PART(name, '/', 1) IN ('Africa', 'America', 'Asia', 'Atlantic', 'Australia', 'Europe', 'Pacific')
 ),

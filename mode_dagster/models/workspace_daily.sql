@@ -72,10 +72,23 @@ known_days AS (
   SELECT MIN(day) AS first_day
   FROM (SELECT day FROM run_totals UNION ALL SELECT day FROM net_changes) AS known
 ),
+digits AS (
+  SELECT digit
+  FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) AS listed(digit)
+),
+-- 27 years, back from today
+numbers AS (
+  SELECT ones.digit + 10 * tens.digit + 100 * hundreds.digit + 1000 * thousands.digit AS number
+  FROM digits AS ones
+  CROSS JOIN digits AS tens
+  CROSS JOIN digits AS hundreds
+  CROSS JOIN digits AS thousands
+),
 days AS (
-  SELECT CAST(spine.day AS DATE) AS day
-  FROM known_days,
-    GENERATE_SERIES(known_days.first_day, CAST(current_timestamp AS DATE), INTERVAL 1 DAY) AS spine(day)
+  SELECT CAST(current_timestamp AS DATE) - numbers.number AS day
+  FROM numbers
+  CROSS JOIN known_days
+  WHERE CAST(current_timestamp AS DATE) - numbers.number >= known_days.first_day
 )
 SELECT
   days.day,

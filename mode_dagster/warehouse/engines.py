@@ -1,14 +1,17 @@
 """The servers that can be a destination, and DuckDB's SQL in the words of each.
 
-Here: pure; what differs between them, as facts in a table and rules for sqlglot.
-Not here: connections (`server`).
+Here: pure; what differs between them, as facts in a table, and the translation of a statement.
+Not here: how single expressions are written (`rules`), connections (`server`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import ErrorLevel, exp
+
+from mode_dagster.warehouse import rules
+from mode_dagster.warehouse.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,31 @@ class Engine:
     """Whether a table can be made within a transaction; if not, `CREATE OR REPLACE TABLE` is one by itself."""
     comments: bool
     """Whether `COMMENT ON` is there for tables and columns."""
+    rules: Mapping[type[exp.Expr], Rule]
+    """What sqlglot writes otherwise than that server means it, by kind of expression."""
+    upper_case: bool = False
+    """Whether it keeps names in upper case; else they are in lower case."""
 
 
 ENGINES = {
-    "postgres": Engine("postgres", ["SET TIME ZONE 'UTC'"], transactional_ddl=True, comments=True),
-    "redshift": Engine("redshift", ["SET timezone TO 'UTC'"], transactional_ddl=True, comments=True),
-    "snowflake": Engine("snowflake", ["ALTER SESSION SET TIMEZONE = 'UTC'"], transactional_ddl=False, comments=True),
-    "bigquery": Engine("bigquery", [], transactional_ddl=False, comments=False),
-    "databricks": Engine("databricks", ["SET TIME ZONE 'UTC'"], transactional_ddl=False, comments=False),
+    "postgres": Engine(
+        "postgres", ["SET TIME ZONE 'UTC'"], transactional_ddl=True, comments=True, rules=rules.POSTGRES
+    ),
+    "redshift": Engine(
+        "redshift", ["SET timezone TO 'UTC'"], transactional_ddl=True, comments=True, rules=rules.REDSHIFT
+    ),
+    "snowflake": Engine(
+        "snowflake",
+        ["ALTER SESSION SET TIMEZONE = 'UTC', WEEK_START = 1"],
+        transactional_ddl=False,
+        comments=True,
+        rules=rules.SNOWFLAKE,
+        upper_case=True,
+    ),
+    "bigquery": Engine("bigquery", [], transactional_ddl=False, comments=False, rules=rules.BIGQUERY),
+    "databricks": Engine(
+        "databricks", ["SET TIME ZONE 'UTC'"], transactional_ddl=False, comments=False, rules=rules.DATABRICKS
+    ),
 }
 """By what dlt calls the destination."""
 
@@ -41,15 +61,42 @@ Naming = Callable[[str, str], Sequence[exp.Identifier]]
 def translated(sql: str, engine: Engine, naming: Naming) -> str:
     """A statement of DuckDB's SQL as an engine understands it.
 
+    All names are quoted: each engine reserves other words.
+
     Args:
         sql: One statement.
         engine: Who is to understand it.
         naming: What tables are called there.
+
+    Raises:
+        sqlglot.errors.SqlglotError: The statement can't be parsed, or the engine has nothing like it.
     """
     statement = sqlglot.parse_one(sql, dialect="duckdb")
+    for node in reversed(list(statement.walk())):  # the innermost first
+        if rule := engine.rules.get(type(node)):
+            node.replace(rule(node))
+    _case_names(statement, engine)
+    _name_tables(statement, naming)
+    return statement.sql(dialect=engine.dialect, identify=True, unsupported_level=ErrorLevel.RAISE)
+
+
+def _case_names(statement: exp.Expr, engine: Engine) -> None:
+    """DuckDB finds a name whatever its case."""
+    for name in statement.find_all(exp.Identifier):
+        name.set("this", name.this.upper() if engine.upper_case else name.this.lower())
+
+
+def _name_tables(statement: exp.Expr, naming: Naming) -> None:
+    for column in statement.find_all(exp.Column):
+        if isinstance(column.parent, exp.Comment):
+            _rename(column, ("table", "db", "catalog"), naming(column.db, column.table))
+        elif column.db:  # BigQuery knows a table in its own statement only by its last name
+            column.set("db", None)
     for table in list(statement.find_all(exp.Table)):
         if table.db:
-            parts = list(naming(table.db, table.name))
-            for name, part in zip(("this", "db", "catalog"), reversed(parts), strict=False):
-                table.set(name, part)
-    return statement.sql(dialect=engine.dialect)
+            _rename(table, ("this", "db", "catalog"), naming(table.db, table.name))
+
+
+def _rename(node: exp.Expr, arguments: Sequence[str], parts: Sequence[exp.Identifier]) -> None:
+    for argument, part in zip(arguments, reversed(parts), strict=False):
+        node.set(argument, part)

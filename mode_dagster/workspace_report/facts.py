@@ -42,7 +42,7 @@ QUESTIONS: Mapping[str, str] = {
         SELECT report_name, web_url, owner_username, failing_since, failing_streak, last_error_code,
             last_error_message, last_succeeded_at
         FROM {marts}.report_health
-        WHERE is_failing AND is_archived IS NOT TRUE
+        WHERE is_failing AND NOT is_archived
         ORDER BY failing_since DESC, report_token
     """,
     "late": """
@@ -56,7 +56,7 @@ QUESTIONS: Mapping[str, str] = {
     "slow_reports": """
         SELECT report_name, web_url, owner_username, p50_duration_seconds, p95_duration_seconds, run_minutes_30d
         FROM {marts}.report_health
-        WHERE p95_duration_seconds IS NOT NULL AND is_archived IS NOT TRUE
+        WHERE p95_duration_seconds IS NOT NULL AND NOT is_archived
         ORDER BY p95_duration_seconds DESC, report_token
         LIMIT {most}
     """,
