@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,19 +34,23 @@ def text(node: ast.expr) -> str:
     return VARIES
 
 
-def strings() -> Iterator[str]:
+@cache
+def tree(source: Path) -> ast.Module:
+    return ast.parse(source.read_text(encoding="utf-8"))
+
+
+@cache
+def strings() -> frozenset[str]:
     """Every text in the package."""
-    for source in SOURCES:
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant | ast.JoinedStr):
-                yield text(node)
+    nodes = [node for source in SOURCES for node in ast.walk(tree(source))]
+    return frozenset(text(node) for node in nodes if isinstance(node, ast.Constant | ast.JoinedStr))
 
 
 def classes() -> set[str]:
     """The package's own exceptions."""
     found = {"Exception"}
-    trees = [ast.parse(source.read_text(encoding="utf-8")) for source in SOURCES]
-    defined = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    nodes = [node for source in SOURCES for node in ast.walk(tree(source))]
+    defined = [node for node in nodes if isinstance(node, ast.ClassDef)]
     for _ in range(3):  # as deep as they inherit
         found |= {node.name for node in defined if {ast.unparse(base) for base in node.bases} & found}
     return (found | OTHERS) - NOT_FAULTS
@@ -57,7 +62,7 @@ def messages() -> Iterator[tuple[str, str]]:
     for source in SOURCES:
         if "sandbox" in source.parts:
             continue
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(source)):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = ast.unparse(node.func).rpartition(".")[2]
