@@ -1,5 +1,6 @@
 """The documentation is true: generated pages are current, commands and settings are named, links lead somewhere."""
 
+import itertools
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -8,9 +9,12 @@ import pytest
 
 from mode_dagster.cli import main
 from mode_dagster.documentation import pages
+from mode_dagster.documentation.diagram import joins, tables_drawing
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
 from mode_dagster.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+BOX = r'<rect class="box" x="([\d.]+)" y="([\d.]+)" width="(\d+)" height="(\d+)"'
 WRITTEN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
 
 
@@ -39,6 +43,28 @@ def test_every_command_and_make_target_is_in_the_readme():
         assert f"mode-dagster {command}" in readme or f"mode-dagster {command}" in makefile, command
     for target in ("setup", "demo", "ui", "test"):
         assert f"make {target}" in readme
+
+
+def test_every_table_is_in_the_drawing_and_boxes_keep_apart():
+    drawing = tables_drawing()
+    titles = re.findall(r'class="title"[^>]*>(\w+)<', drawing)
+    assert sorted(titles) == sorted(endpoint.name for endpoint in ENDPOINTS)
+    boxes = [tuple(map(float, box)) for box in re.findall(BOX, drawing)]
+    assert len(boxes) == len(ENDPOINTS)
+    for (x, y, width, height), (left, top, *_) in itertools.permutations(boxes, 2):
+        assert not (x <= left <= x + width and y <= top <= y + height)
+
+
+def test_the_drawing_tells_what_to_join_by():
+    assert joins(BY_NAME["query_runs"]) == {
+        "query_token": "queries",
+        "data_source_token": "data_sources",
+        "report_token": "reports",
+        "run_token": "runs",
+    }
+    assert joins(BY_NAME["definitions"]) == {"data_source_id": "data_sources"}
+    assert joins(BY_NAME["group_memberships"]) == {"member_token": "memberships", "group_token": "groups"}
+    assert joins(BY_NAME["spaces"]) == {}
 
 
 def test_every_setting_is_documented():

@@ -20,5 +20,5 @@ def pages() -> Mapping[str, str]:
         "checks.md": checks_page(),
         "configuration.md": configuration_page(),
         "model-reference.md": models_page(),
-        "images/tables.svg": tables_drawing(),
+        "tables.svg": tables_drawing(),
     }

@@ -14,7 +14,7 @@ from mode_dagster.translator import how_it_is_read, upstream
 DRAWING = """Lines lead from a table to those whose rows belong to one of its rows.
 Each box has the columns to join by: the key, and what names rows of other tables.
 
-![The loaded tables and how they are joined](images/tables.svg)"""
+![The loaded tables and how they are joined](tables.svg)"""
 
 
 def assets_page() -> str:
