@@ -20,6 +20,8 @@ from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import Sandbox, SandboxOptions, serve
 from mode_dagster.settings import ENV_PREFIX, Settings
 
+pytest_plugins = ["mode_dagster_tests.living"]
+
 NOON = datetime(2026, 6, 17, 12, 20, tzinfo=UTC)
 SMALL = SandboxOptions(reports=12, spaces=4, days=20, rate_limit_requests=100_000, clock=lambda: NOON)
 

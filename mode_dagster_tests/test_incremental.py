@@ -3,43 +3,17 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import duckdb
 import pytest
 import requests
 
-from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
+from mode_dagster.extract.endpoints import BY_NAME, Listing
 from mode_dagster.extract.errors import ModeConfigError, ModeListingError
-from mode_dagster.sandbox import Fault, Sandbox, SandboxOptions, serve
-
-START = datetime(2026, 6, 1, 9, 5, tzinfo=UTC)
-LIVELY = SandboxOptions(reports=14, spaces=3, rate_limit_requests=1_000_000, epoch=datetime(2026, 5, 26, tzinfo=UTC))
-
-
-@dataclass
-class Clock:
-    """The sandbox's and the loader's time; tests move it."""
-
-    now: datetime = START
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_by(self, **length: float) -> None:
-        self.now += timedelta(**length)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def world(clock: Clock) -> Iterator[Sandbox]:
-    with serve(replace(LIVELY, clock=clock)) as served:
-        yield served
+from mode_dagster.sandbox import Fault, Sandbox, serve
+from mode_dagster_tests.living import LIVELY, START, Clock
 
 
 @pytest.fixture
@@ -47,34 +21,6 @@ def many_reports(clock: Clock) -> Iterator[Sandbox]:
     """Enough of them for a listing to shrink."""
     with serve(replace(LIVELY, reports=26, clock=clock)) as served:
         yield served
-
-
-@pytest.fixture
-def assert_true(query) -> Callable[..., None]:
-    """Every table holds what Mode has: rows that are gone are marked, history stays."""
-
-    def check(world: Sandbox, *but: str) -> None:
-        for endpoint in ENDPOINTS:
-            if endpoint.rest is None or endpoint.name in but:
-                continue
-            live = "" if endpoint.history else "WHERE deleted_at IS NULL"
-            rows = query(f"SELECT {', '.join(endpoint.key)} FROM mode_analytics_data.{endpoint.name} {live}")
-            found = [row[0] if len(endpoint.key) == 1 else row for row in rows]
-            truth = wanted(world, endpoint.name)
-            assert len(found) == len(set(found)), endpoint.name
-            assert truth <= set(found), f"{endpoint.name} lacks {len(truth - set(found))}"
-            if not endpoint.history and endpoint.name != "users":
-                assert set(found) == truth, f"{endpoint.name} keeps {len(set(found) - truth)} that are gone"
-
-    return check
-
-
-def wanted(world: Sandbox, table: str) -> set:
-    """The truth; of query runs those of finished runs, the others are read when their run has finished."""
-    if table != "query_runs":
-        return world.world.truth(table)
-    finished = {run["token"] for run in world.world.rows("runs") if run["ended_at"] <= world.world.now()}
-    return {row["token"] for row in world.world.rows("query_runs") if row["run_token"] in finished}
 
 
 def requests_of(world: Sandbox, action: Callable[[], object]) -> Counter[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.destination import Destination
 from dlt.common.pipeline import LoadInfo
 from dlt.destinations import duckdb
@@ -25,7 +26,7 @@ from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeC
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
-from mode_dagster.warehouse import OPEN_FORMATS, DuckDBWarehouse, NoWarehouseError, Warehouse, open_warehouse
+from mode_dagster.warehouse import DuckDBWarehouse, NoWarehouseError, Warehouse, open_warehouse
 
 PIPELINE = "mode_analytics_pipeline"
 DATASET = "mode_analytics_data"
@@ -122,7 +123,7 @@ def read_warehouse(name: str = PIPELINE, dataset: str = DATASET) -> Iterator[War
         with _read_file(database_path()) as warehouse:
             yield warehouse
         return
-    with ExitStack() as stack:
+    with mode_errors(), ExitStack() as stack:
         try:
             warehouse = stack.enter_context(open_warehouse(mode_pipeline(name, dataset)))
         except DestinationConnectionError as error:
@@ -147,15 +148,15 @@ def load_options() -> dict[str, Any]:
     """What is told to each `run` of the pipeline: the `table_format` of `[destination.filesystem]`, if it has one.
 
     Raises:
-        ModeConfigError: dlt has no such format.
+        ModeConfigError: It is none that works.
     """
     found: Any = dlt.config.get("destination.filesystem.table_format")
     if destination_type() != "filesystem" or not found:
         return {}
-    if found not in OPEN_FORMATS:
+    if found != "delta":
         raise ModeConfigError(
-            f"Could not use the table format {str(found)[:50]!r}: set DESTINATION__FILESYSTEM__TABLE_FORMAT to "
-            f"{' or '.join(OPEN_FORMATS)}, or leave it out for plain Parquet."
+            f"Could not use the table format {str(found)[:50]!r}: set DESTINATION__FILESYSTEM__TABLE_FORMAT to delta, "
+            "or leave it out for plain Parquet."
         )
     return {"table_format": found}
 
@@ -214,13 +215,28 @@ def mode_errors() -> Iterator[None]:
     """
     try:
         yield
+    except ConfigFieldMissingException as missing:
+        raise _unset(missing) from None
     except (PipelineStepFailed, DestinationConnectionError, OSError) as failed:
         cause: BaseException | None = failed
         while cause is not None and not isinstance(cause, ModeError):
+            if isinstance(cause, ConfigFieldMissingException):
+                raise _unset(cause) from None
             cause = cause.__cause__ or cause.__context__
         if cause := cause or _file_fault(failed):
             raise cause from None
         raise
+
+
+def _unset(missing: ConfigFieldMissingException) -> ModeConfigError:
+    """Which setting of the destination is missing, in the form of the environment."""
+    kind = destination_type()
+    credentials = "CREDENTIALS__" if missing.spec_name.endswith("Credentials") else ""
+    names = ", ".join(f"DESTINATION__{kind.upper()}__{credentials}{field.upper()}" for field in missing.fields)
+    return ModeConfigError(
+        f"Could not use the destination {kind}: not set: {names}. Set that in the environment, or in .dlt/secrets.toml "
+        f"under [destination.{kind}]; docs/destinations.md has an example."
+    )
 
 
 def _file_fault(failed: Exception) -> ModeError | None:

@@ -73,7 +73,7 @@ def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
 def _empty_table() -> Iterator[Any]:
     """Makes dlt create a table that has no rows yet.
 
-    Not on files, where it would write an empty one with each load (and dlt 1.31 fails on it with Delta and Iceberg):
+    Not on files, where it would write an empty one with each load (and dlt 1.31 fails on it with Delta):
     there a table is known by the schema.
     """
     if not dlt.current.pipeline().destination.destination_type.endswith(".filesystem"):

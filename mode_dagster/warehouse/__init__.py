@@ -15,7 +15,6 @@ from mode_dagster.warehouse.base import MissingError, NoWarehouseError, Rows, Wa
 from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse, duckdb_errors
 
 __all__ = [
-    "OPEN_FORMATS",
     "DuckDBWarehouse",
     "MissingError",
     "NoWarehouseError",
@@ -26,8 +25,6 @@ __all__ = [
     "open_warehouse",
 ]
 
-OPEN_FORMATS = ("delta", "iceberg")
-"""Formats of tables in files that hold each row once."""
 DUCKDB = ("duckdb", "motherduck")
 """Destinations that are DuckDB itself."""
 

@@ -92,7 +92,8 @@ class DuckDBWarehouse(Warehouse):
     def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
         """Makes a table anew from rows."""
         self._need_schema(table)
-        self.query(f"CREATE OR REPLACE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in types.items())})")
+        columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
+        self.query(f"CREATE OR REPLACE TABLE {table} ({columns})")
         for start in range(0, len(rows), BATCH):
             # many rows as one JSON value: a hundred times faster than executemany
             values = [json.dumps(rows[start : start + BATCH]), json.dumps([dict(types)])]

@@ -6,8 +6,16 @@ Not here: how single expressions are written (`rules`), connections (`server`).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlglot
+from dlt.common.data_writers.escape import (
+    escape_bigquery_literal,
+    escape_databricks_literal,
+    escape_postgres_literal,
+    escape_redshift_literal,
+    escape_snowflake_literal,
+)
 from sqlglot import ErrorLevel, exp
 
 from mode_dagster.warehouse import rules
@@ -26,6 +34,8 @@ class Engine:
     """Whether a table can be made within a transaction; if not, `CREATE OR REPLACE TABLE` is one by itself."""
     comments: bool
     """Whether `COMMENT ON` is there for tables and columns."""
+    escape: Callable[[Any], Any]
+    """A value as its SQL writes it."""
     rules: Mapping[type[exp.Expr], Rule]
     """What sqlglot writes otherwise than that server means it, by kind of expression."""
     upper_case: bool = False
@@ -34,22 +44,45 @@ class Engine:
 
 ENGINES = {
     "postgres": Engine(
-        "postgres", ["SET TIME ZONE 'UTC'"], transactional_ddl=True, comments=True, rules=rules.POSTGRES
+        "postgres",
+        session=["SET TIME ZONE 'UTC'"],
+        transactional_ddl=True,
+        comments=True,
+        escape=escape_postgres_literal,
+        rules=rules.POSTGRES,
     ),
     "redshift": Engine(
-        "redshift", ["SET timezone TO 'UTC'"], transactional_ddl=True, comments=True, rules=rules.REDSHIFT
+        "redshift",
+        session=["SET timezone TO 'UTC'"],
+        transactional_ddl=True,
+        comments=True,
+        escape=escape_redshift_literal,
+        rules=rules.REDSHIFT,
     ),
     "snowflake": Engine(
         "snowflake",
-        ["ALTER SESSION SET TIMEZONE = 'UTC', WEEK_START = 1"],
+        session=["ALTER SESSION SET TIMEZONE = 'UTC', WEEK_START = 1"],
         transactional_ddl=False,
         comments=True,
+        escape=escape_snowflake_literal,
         rules=rules.SNOWFLAKE,
         upper_case=True,
     ),
-    "bigquery": Engine("bigquery", [], transactional_ddl=False, comments=False, rules=rules.BIGQUERY),
+    "bigquery": Engine(
+        "bigquery",
+        session=[],
+        transactional_ddl=False,
+        comments=False,
+        escape=escape_bigquery_literal,
+        rules=rules.BIGQUERY,
+    ),
     "databricks": Engine(
-        "databricks", ["SET TIME ZONE 'UTC'"], transactional_ddl=False, comments=False, rules=rules.DATABRICKS
+        "databricks",
+        session=["SET TIME ZONE 'UTC'"],
+        transactional_ddl=False,
+        comments=False,
+        escape=escape_databricks_literal,
+        rules=rules.DATABRICKS,
     ),
 }
 """By what dlt calls the destination."""
@@ -80,10 +113,24 @@ def translated(sql: str, engine: Engine, naming: Naming) -> str:
     return statement.sql(dialect=engine.dialect, identify=True, unsupported_level=ErrorLevel.RAISE)
 
 
+def named(name: str, engine: Engine) -> str:
+    """The name of a column as an engine writes it."""
+    return exp.to_identifier(_cased(name, engine), quoted=True).sql(dialect=engine.dialect)
+
+
+def typed(kind: str, engine: Engine) -> str:
+    """A type of DuckDB as an engine calls it."""
+    return exp.DataType.build(kind, dialect="duckdb").sql(dialect=engine.dialect)
+
+
+def _cased(name: str, engine: Engine) -> str:
+    return name.upper() if engine.upper_case else name.lower()
+
+
 def _case_names(statement: exp.Expr, engine: Engine) -> None:
     """DuckDB finds a name whatever its case."""
     for name in statement.find_all(exp.Identifier):
-        name.set("this", name.this.upper() if engine.upper_case else name.this.lower())
+        name.set("this", _cased(name.this, engine))
 
 
 def _name_tables(statement: exp.Expr, naming: Naming) -> None:

@@ -1,4 +1,4 @@
-"""The tables as files in a folder or bucket: Parquet, or tables of Delta or Iceberg.
+"""The tables as files in a folder or bucket: Parquet, or Delta tables.
 
 Here: views of DuckDB over dlt's files, and what dlt can't do on files: changing rows, SQL models.
 Not here: dlt's own loading.
@@ -21,7 +21,6 @@ import duckdb
 import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 from dlt.common.json import json
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TTableFormat
 from dlt.common.schema.utils import get_columns_names_with_prop
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.pipeline.pipeline import Pipeline
@@ -32,6 +31,7 @@ from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
 GONE = "_is_gone"
 """Marks a row that was deleted; the view leaves it out."""
 LOADS = "_dlt_loads"
+LOAD_ID = "_dlt_load_id"
 TYPES = {
     "text": "VARCHAR",
     "json": "JSON",
@@ -46,8 +46,6 @@ TYPES = {
     "binary": "BLOB",
 }
 """DuckDB's types for dlt's."""
-OPEN_FORMATS: Sequence[TTableFormat] = ("delta", "iceberg")
-"""Formats whose tables hold each row once."""
 
 
 class FilesWarehouse(DuckDBWarehouse):
@@ -154,7 +152,7 @@ class FilesWarehouse(DuckDBWarehouse):
                 fresh, table_name=name, write_disposition="merge", primary_key=self._key(name), schema=self._schema
             )
             self._files.clear()
-            self._forget(table)
+            self._viewed.clear()
         return len(fresh)
 
     def _key(self, table: str) -> list[str]:
@@ -202,11 +200,11 @@ class FilesWarehouse(DuckDBWarehouse):
             return ""
         if not files:
             return self._empty(table)
-        table_format = next((each for each in OPEN_FORMATS if self._client.is_open_table(each, table)), None)
-        if table_format:
-            files = self._current_files(table_format, table)
+        is_delta = self._client.is_open_table("delta", table)
+        if is_delta:
+            files = self._client.load_open_table("delta", table).file_uris()
         rows = f"SELECT * FROM read_parquet({self._list(files)}, union_by_name = true)"
-        if not table_format:
+        if not is_delta:
             rows += self._newest(schema, table)
         if GONE not in self._schema.get_table_columns(table):
             return rows
@@ -217,20 +215,13 @@ class FilesWarehouse(DuckDBWarehouse):
         self._view(schema, LOADS)
         complete = f"SELECT load_id FROM {schema}.{LOADS} WHERE status = 0"
         key = ", ".join(map(quoted, self._key(table)))
-        place = f"row_number() OVER (PARTITION BY {key} ORDER BY _dlt_load_id DESC)"
-        return f" WHERE _dlt_load_id IN ({complete}) QUALIFY {place} = 1"
+        place = f"row_number() OVER (PARTITION BY {key} ORDER BY {LOAD_ID} DESC)"
+        return f" WHERE {LOAD_ID} IN ({complete}) QUALIFY {place} = 1"
 
     def _empty(self, table: str) -> str:
-        columns = self._schema.get_table_columns(table)
+        columns: Mapping[str, Any] = {LOAD_ID: {"data_type": "text"}, **self._schema.get_table_columns(table)}
         typed = (f"CAST(NULL AS {TYPES[str(hints['data_type'])]}) AS {quoted(name)}" for name, hints in columns.items())
         return f"SELECT {', '.join(typed)} LIMIT 0"
-
-    def _current_files(self, table_format: TTableFormat, table: str) -> list[str]:
-        """The data files that make up a Delta or Iceberg table now; what dlt writes has no files of deletions."""
-        found = self._client.load_open_table(table_format, table)
-        if table_format == "delta":
-            return list(found.file_uris())
-        return [planned.file.file_path for planned in found.scan().plan_files()]
 
     def _model_path(self, schema: str, name: str) -> str:
         return posixpath.join(self._client.bucket_path, schema, f"{name}.parquet")

@@ -7,7 +7,7 @@ Not here: what the servers differ in (`engines`).
 # ruff: noqa: S608 - names come from the catalogue and from heads of models that were checked
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from decimal import Decimal
 from typing import Any
@@ -17,10 +17,11 @@ from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
 
 from mode_dagster.warehouse.base import MissingError, Rows, Warehouse, WarehouseError, literal, quoted
-from mode_dagster.warehouse.engines import ENGINES, translated
+from mode_dagster.warehouse.engines import ENGINES, named, translated, typed
 
-BATCH = 200
-"""Rows in one INSERT."""
+LONGEST = 200_000
+"""Characters of the rows of one INSERT; BigQuery takes a million."""
+TIMES = ("TIMESTAMP WITH TIME ZONE", "DATE")
 
 
 class ServerWarehouse(Warehouse):
@@ -102,17 +103,19 @@ class ServerWarehouse(Warehouse):
     def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
         """Makes a table anew from rows."""
         self._need_schema(table)
-        self._create(table, f"({', '.join(f'{name} {kind}' for name, kind in types.items())})")
-        for start in range(0, len(rows), BATCH):
-            values = ", ".join(_row(row, types) for row in rows[start : start + BATCH])
-            self.query(f"INSERT INTO {table} ({', '.join(types)}) VALUES {values}")
+        kept = {name: "VARCHAR" if kind == "JSON" else kind for name, kind in types.items()}  # as each server spells it
+        self._create(table, f"({', '.join(f'{quoted(name)} {kind}' for name, kind in kept.items())})")
+        for values in _batches(self._row(row, kept) for row in rows):
+            # as it is: sqlglot would take longer for it than the server
+            columns = ", ".join(named(name, self._engine) for name in kept)
+            self._run(f"INSERT INTO {self._full_name(table)} ({columns}) VALUES {values}")
 
     def describe(self, table: str, meaning: str, columns: Mapping[str, str]) -> None:
         """Keeps descriptions as comments."""
         if self._engine.comments:
             self.query(f"COMMENT ON TABLE {table} IS {literal(meaning)}")
             for name, description in columns.items():
-                self.query(f"COMMENT ON COLUMN {table}.{name} IS {literal(description)}")
+                self.query(f"COMMENT ON COLUMN {table}.{quoted(name)} IS {literal(description)}")
 
     def _create(self, table: str, definition: str) -> None:
         if self._engine.transactional_ddl:
@@ -134,6 +137,15 @@ class ServerWarehouse(Warehouse):
         schema, _, name = table.partition(".")
         return ".".join(self._client.make_qualified_table_name_path(name, dataset_name=schema))
 
+    def _row(self, row: Mapping[str, Any], types: Mapping[str, str]) -> str:
+        return f"({', '.join(self._value(row.get(name), kind) for name, kind in types.items())})"
+
+    def _value(self, value: Any, kind: str) -> str:
+        if isinstance(value, dict | list):
+            value = json.dumps(value)
+        text = str(self._engine.escape(value))
+        return f"CAST({text} AS {typed(kind, self._engine)})" if kind in TIMES and value is not None else text
+
     def _run(self, sql: str) -> Rows:
         try:
             with self._client.execute_query(sql) as cursor:
@@ -147,17 +159,18 @@ class ServerWarehouse(Warehouse):
             raise WarehouseError(str(error)) from error
 
 
-def _row(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
-    return f"({', '.join(_value(row.get(name), kind) for name, kind in columns.items())})"
-
-
-def _value(value: Any, kind: str) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool | int | float):
-        return str(value)
-    text = value if isinstance(value, str) else json.dumps(value)
-    return literal(text) if kind == "VARCHAR" else f"CAST({literal(text)} AS {kind})"
+def _batches(rows: Iterable[str]) -> Iterator[str]:
+    """Rows of an INSERT, as many together as a statement may be long."""
+    batch: list[str] = []
+    length = 0
+    for row in rows:
+        if batch and length + len(row) > LONGEST:
+            yield ", ".join(batch)
+            batch, length = [], 0
+        batch.append(row)
+        length += len(row)
+    if batch:
+        yield ", ".join(batch)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,175 @@
+"""Tables as files: the same tables as in DuckDB, on a disk and in a bucket, in each format."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import pytest
+import requests
+
+from mode_dagster.build import RESOURCES, build_mode_definitions
+from mode_dagster.extract.errors import ModeConfigError
+from mode_dagster.extract.pipeline import load_options, mode_pipeline, read_warehouse
+from mode_dagster.models import MODELS
+from mode_dagster.warehouse import open_warehouse
+from mode_dagster.workspace import MARTS
+
+BUCKET = "warehouse"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """An S3 server on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        url = f"http://127.0.0.1:{port}"
+        while not _answers(url):
+            assert server.poll() is None
+            time.sleep(0.1)
+        yield url
+        server.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch) -> Callable[..., None]:
+    """Points the destination at a folder."""
+
+    def point(table_format: str = "") -> None:
+        monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
+        monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (tmp_path / "bucket").as_uri())
+        if table_format:
+            monkeypatch.setenv("DESTINATION__FILESYSTEM__TABLE_FORMAT", table_format)
+
+    return point
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch) -> Callable[..., None]:
+    """Points the destination at an empty bucket."""
+
+    def point(table_format: str = "") -> None:
+        settings = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "endpoint_url": s3}
+        for name, value in {**settings, "region_name": "eu-central-1"}.items():
+            monkeypatch.setenv(f"DESTINATION__FILESYSTEM__CREDENTIALS__{name.upper()}", value)
+        monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
+        monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", f"s3://{BUCKET}")
+        if table_format:
+            monkeypatch.setenv("DESTINATION__FILESYSTEM__TABLE_FORMAT", table_format)
+        with mode_pipeline().destination_client() as client:
+            if client.fs_client.exists(BUCKET):
+                client.fs_client.rm(BUCKET, recursive=True)
+            client.fs_client.mkdir(BUCKET)
+
+    return point
+
+
+@pytest.fixture
+def query() -> Callable[[str], list[tuple]]:
+    """Rows of a query on the files."""
+
+    def run(sql: str) -> list[tuple]:
+        with open_warehouse(mode_pipeline()) as warehouse:
+            return warehouse.query(sql).rows
+
+    return run
+
+
+@pytest.mark.parametrize("table_format", ["", "delta"])
+def test_days_of_life_end_with_the_tables_that_mode_has(files, table_format, world, clock, load_from, assert_true):
+    files(table_format)
+    load_from(world)
+    clock.pass_by(days=19)
+    load_from(world)
+    assert_true(world)
+
+
+@pytest.mark.parametrize("table_format", ["", "delta"])
+def test_in_a_bucket_too(bucket, table_format, world, clock, load_from, assert_true):
+    bucket(table_format)
+    load_from(world)
+    clock.pass_by(days=19)
+    load_from(world)
+    assert_true(world)
+
+
+def test_an_unchanged_workspace_is_known_from_the_files_alone(files, world, load_from, tmp_path, monkeypatch):
+    files()
+    first = load_from(world)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "another machine"))
+    again = load_from(world)
+    assert again.requests < first.requests / 3
+    assert again.reports["queries"].lists == 0
+
+
+def test_what_is_gone_is_marked_and_read_again_when_it_returns(files, world, clock, load_from, query):
+    files()
+    load_from(world)
+    before = world.world.truth("reports")
+    while before <= world.world.truth("reports"):
+        clock.pass_by(days=1)
+    (gone, *_) = before - world.world.truth("reports")
+    load_from(world)
+    assert query(f"SELECT deleted_at FROM mode_analytics_data.reports WHERE token = '{gone}'") == [(clock.now,)]
+    kept = f"SELECT count(*) FROM mode_analytics_data.sync_ledger WHERE parent = '{gone}' AND endpoint = 'queries'"
+    assert query(kept) == [(0,)]
+    marked = f"SELECT count(*) FROM mode_analytics_data.queries WHERE report_token = '{gone}' AND deleted_at IS NULL"
+    assert query(marked) == [(0,)]
+
+
+@pytest.mark.parametrize("where", ["files", "bucket"])
+def test_the_job_makes_every_model_and_check(where, request, sandbox, reads, query):
+    request.getfixturevalue(where)()
+    reads(sandbox)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = (
+            build_mode_definitions()
+            .resolve_job_def("mode_sync")
+            .execute_in_process(instance=instance, resources=RESOURCES)
+        )
+        assert result.success
+        says = [each.description or "" for each in result.get_asset_check_evaluations()]
+        assert not [each for each in says if "Could not check" in each]
+    with read_warehouse() as warehouse:
+        assert set(warehouse.columns(MARTS)) >= set(MODELS)
+    assert query("SELECT count(*) FROM mode_marts.report_catalogue") == [(len(sandbox.world.truth("reports")),)]
+
+
+def test_a_model_of_snapshots_keeps_the_rows_of_other_keys(files, sandbox, load_from):
+    files()
+    load_from(sandbox, "spaces")
+    with open_warehouse(mode_pipeline()) as warehouse:
+        warehouse.replace_rows("mode_marts.days", "SELECT 1 AS day, 'old' AS word UNION ALL SELECT 2, 'old'", ["day"])
+        warehouse.replace_rows("mode_marts.days", "SELECT 2 AS day, 'new' AS word, TRUE AS is_new", ["day"])
+        rows = warehouse.query("SELECT day, word, is_new FROM mode_marts.days ORDER BY day").rows
+    assert rows == [(1, "old", None), (2, "new", True)]
+
+
+def test_nothing_loaded_yet_is_said(files):
+    files()
+    with open_warehouse(mode_pipeline()) as warehouse:
+        assert warehouse.columns("mode_analytics_data") == {}
+
+
+def test_a_format_that_is_none_is_named(files):
+    files("hudi")
+    with pytest.raises(ModeConfigError, match=r"'hudi'.*delta"):
+        load_options()
+
+
+def test_a_setting_of_the_destination_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
+    with pytest.raises(ModeConfigError, match="DESTINATION__FILESYSTEM__BUCKET_URL"), read_warehouse():
+        pass
