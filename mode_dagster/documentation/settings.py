@@ -7,6 +7,7 @@ Not here: reading them (`mode_dagster.settings`).
 from dataclasses import fields
 
 from mode_dagster.documentation.page import GENERATED, plain, table
+from mode_dagster.extract.pipeline import DESTINATIONS
 from mode_dagster.settings import ENV_PREFIX, SECTION, Operation, Settings
 
 
@@ -34,7 +35,9 @@ A vault is only asked for `webhook_url`. [Operations](operations.md#schedules) s
 
 `DESTINATION__DUCKDB__CREDENTIALS=/path/file.duckdb` (or `credentials` under `[destination.duckdb]` in secrets.toml)
 names the DuckDB file; without it, it is `mode_analytics.duckdb` in the current folder.
-The tables are in its schema `mode_analytics_data`.
+`DESTINATION_TYPE` (or `destination_type` in config.toml, above all sections) names another destination:
+{", ".join(f"`{name}`" for name in DESTINATIONS)}; its credentials are in `[destination.<name>]`, as dlt wants them.
+The tables are in the schema `mode_analytics_data`, the SQL models in `mode_marts`.
 
 ## dlt's own
 
