@@ -3,8 +3,8 @@
 Here: one executor definition for each value of the setting, and which values a destination allows.
 Not here: how executors are deployed (deploy/), which steps there are (`jobs`).
 
-The tables are one step whatever the executor, because they share Mode's rate limit. Each SQL model, each asset's checks,
-the lineage of queries and the report are steps of their own: those can go to other processes or machines.
+The tables are one step whatever the executor, because they share Mode's rate limit. Each SQL model, the checks of each
+asset, the lineage of queries and the report are steps of their own: those can go to other processes or machines.
 """
 
 from collections.abc import Callable, Mapping
