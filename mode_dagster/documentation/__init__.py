@@ -1,7 +1,7 @@
 """Pages and drawings of docs/ that are derived from the code, so that they stay true.
 
 Here: what `mode-dagster docs` writes and the tests compare, a module a page.
-Not here: pages that people write; the site that is made of all of them (mkdocs.yml, docs/site.py).
+Not here: pages that people write; the site that is made of all of them (mkdocs.yml, docs/hooks.py).
 """
 
 from collections.abc import Mapping

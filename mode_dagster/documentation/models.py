@@ -17,7 +17,7 @@ FILES = "../mode_dagster/models"
 def models_page() -> str:
     """Every table of `mode_marts`."""
     contents = [f"- [`{model.name}`](#{model.name}): {plain(model.question)}" for model in _models()]
-    contents += [f"- [`{name}`](#{name})" for name in DESCRIBED]
+    contents += [f"- [`{name}`](#{name}): {plain(_first_sentence(DESCRIPTIONS[name]))}" for name in DESCRIBED]
     sections = [*map(_model, _models()), *map(_described, DESCRIBED)]
     return "\n\n".join(["# Models in detail", GENERATED, INTRODUCTION, "\n".join(contents), *sections]) + "\n"
 
@@ -49,6 +49,10 @@ def _reads(model: Model) -> Sequence[str]:
 def _checks(model: Model) -> Sequence[str]:
     rows = [(f"`{name}`", f"`{condition.replace('|', chr(92) + '|')}`") for name, condition in model.checks.items()]
     return [table(("check", "must hold of every row"), rows)] if rows else []
+
+
+def _first_sentence(text: str) -> str:
+    return f"{text.partition('. ')[0].rstrip('.')}."
 
 
 def _described(name: str) -> str:
