@@ -91,4 +91,5 @@ def _place(path: str) -> str:
 
 def _as_page(path: str) -> str:
     text = (ROOT / path).read_text(encoding="utf-8")
-    return f"# {path}\n\n````{Path(path).suffix.lstrip('.') or 'text'}\n{text}````\n"
+    not_searched = "---\nsearch:\n  exclude: true\n---\n\n"
+    return f"{not_searched}# {path}\n\n````{Path(path).suffix.lstrip('.') or 'text'}\n{text}````\n"
