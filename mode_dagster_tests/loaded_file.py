@@ -51,6 +51,7 @@ def load_once() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "mode_analytics.duckdb"
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DESTINATION_TYPE", "duckdb")
         patch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(path))
         load_small(patch)
     return path

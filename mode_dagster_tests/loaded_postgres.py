@@ -6,18 +6,16 @@ Not here: what must be found in it; the same sandbox in a DuckDB file (`loaded_f
 
 import itertools
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cache
 
+import duckdb
 import psycopg2
 import pytest
+from psycopg2.extras import execute_values
 
-from mode_dagster.checks import checks_of
-from mode_dagster.checks.loaded import Finding, Loaded
-from mode_dagster.extract.pipeline import DATASET, mode_pipeline
-from mode_dagster.warehouse import Warehouse, open_warehouse
-from mode_dagster_tests.conftest import NOON
-from mode_dagster_tests.loaded_file import load_small
+from mode_dagster.extract.pipeline import DATASET
+from mode_dagster_tests.loaded_file import File, load_small
 from mode_dagster_tests.processes import HOST, Postgres, postgres
 
 TEMPLATE = "loaded"
@@ -31,35 +29,22 @@ class Database:
     def __init__(self, name: str, server: Postgres) -> None:
         self.address = f"postgresql://{server.username}:{server.password}@{HOST}:{server.port}/{name}"
 
-    def change(self, *statements: str) -> None:
-        """Runs Postgres' statements on the loaded tables; each must change something."""
-        with psycopg2.connect(self.address) as connection, connection.cursor() as cursor:
-            cursor.execute(f"SET TIME ZONE 'UTC'; SET search_path = '{DATASET}'")
-            for statement in statements:
-                cursor.execute(statement)
-                assert cursor.rowcount, statement
-        connection.close()
-
-    def query(self, sql: str) -> list[tuple]:
-        """Rows of a query in Postgres' SQL."""
-        with psycopg2.connect(self.address) as connection, connection.cursor() as cursor:
-            cursor.execute("SET TIME ZONE 'UTC'")
-            cursor.execute(sql)
-            rows = cursor.fetchall()
-        connection.close()
-        return rows
-
-    @contextmanager
-    def open(self) -> Iterator[Warehouse]:
-        """As the package opens it: the environment must name it."""
-        with open_warehouse(mode_pipeline()) as warehouse:
-            yield warehouse
-
-    def look(self, table: str) -> dict[str, Finding]:
-        """What every check of a table finds."""
-        with self.open() as warehouse:
-            loaded = Loaded(warehouse, DATASET, NOON)
-            return {check.name: check.find(loaded) for check in checks_of(table)}
+    def copy(self, file: File) -> None:
+        """Puts the rows of a DuckDB file in the place of those of all loaded tables."""
+        with duckdb.connect(str(file.path)) as there, psycopg2.connect(self.address) as here, here.cursor() as cursor:
+            there.execute(f"SET TimeZone = 'UTC'; SET schema = '{DATASET}'")
+            cursor.execute(f"SET search_path = '{DATASET}'")
+            for (table,) in there.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+                rows = there.execute(f"SELECT * FROM {table}")
+                names = [column[0] for column in rows.description]
+                for name in names:
+                    cursor.execute(f'ALTER TABLE {table} ADD COLUMN IF NOT EXISTS "{name}" TEXT')
+                cursor.execute(
+                    f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}__dlt_id_key; DELETE FROM {table}"
+                )
+                columns = ", ".join(f'"{name}"' for name in names)
+                execute_values(cursor, f"INSERT INTO {table} ({columns}) VALUES %s", rows.fetchall())
+        here.close()
 
 
 class Server:

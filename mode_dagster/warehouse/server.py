@@ -15,6 +15,7 @@ from typing import Any
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from mode_dagster.warehouse.base import MissingError, Rows, Warehouse, WarehouseError, literal, quoted
 from mode_dagster.warehouse.engines import ENGINES, named, translated, typed
@@ -41,7 +42,11 @@ class ServerWarehouse(Warehouse):
 
     def query(self, sql: str) -> Rows:
         """Asks."""
-        return self._run(translated(sql, self._engine, self._naming))
+        try:
+            statement = translated(sql, self._engine, self._naming)
+        except SqlglotError as error:
+            raise WarehouseError(f"Could not say in the SQL of {self.kind}: {error}") from error
+        return self._run(statement)
 
     def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:
         """The tables of a schema and their columns."""
