@@ -70,7 +70,7 @@ class Deployment:
             "3000": str(self.ports["webserver"]),
             "5432": str(database.port),
         }
-        self._database = database
+        self.database = database
         self._running: dict[str, Program] = {}
         self.home = self._state / "dagster"
         for made in (self._state / "data", self.home / "storage", self._etc / ".dlt"):
@@ -156,7 +156,5 @@ class Deployment:
         written = self._settings if "env_file" in shipped else {}
         values = {name: self._here(value) for name, value in image_environment().items()}
         values |= {**written, **{name: self._here(value) for name, value in shipped["environment"].items()}}
-        values["CODE_SERVER_HOST"] = values["DAGSTER_PG_HOST"] = HOST
-        values["DAGSTER_PG_DB"], values["DAGSTER_PG_USERNAME"] = self._database.database, self._database.username
-        values["DAGSTER_PG_PASSWORD"] = self._database.password
-        return {"PATH": os.environ["PATH"], "HOME": str(self._state), **values}
+        values["CODE_SERVER_HOST"] = HOST
+        return {"PATH": os.environ["PATH"], "HOME": str(self._state), **values, **self.database.dagster}

@@ -82,6 +82,17 @@ class Postgres:
     password: str = "any"
     database: str = "postgres"
 
+    @property
+    def dagster(self) -> dict[str, str]:
+        """The variables that deploy/dagster.postgres.yaml reads."""
+        return {
+            "DAGSTER_PG_HOST": HOST,
+            "DAGSTER_PG_PORT": str(self.port),
+            "DAGSTER_PG_DB": self.database,
+            "DAGSTER_PG_USERNAME": self.username,
+            "DAGSTER_PG_PASSWORD": self.password,
+        }
+
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:

@@ -10,16 +10,20 @@ import sys
 import tomllib
 from dataclasses import replace
 
+import dagster as dg
 import duckdb
 import pytest
 import yaml
+from dagster._core.launcher import WorkerStatus
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.sandbox import serve
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.conftest import SMALL
 from mode_dagster_tests.deployed import BIN, COMPOSE, DEPLOY, ROOT, Deployment, instructions
-from mode_dagster_tests.processes import postgres, until
+from mode_dagster_tests.processes import HOST, Program, free_port, listens, postgres, until
 
 
 def environment_file():
@@ -74,13 +78,17 @@ def deployment(tmp_path):
             sys.stdout.write(deployed.logs())  # pytest shows it where the test failed
 
 
-def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(deployment):
+def worker_status(instance, run_id):
+    return instance.run_launcher.check_run_worker_health(instance.get_run_by_id(run_id)).status
+
+
+def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(deployment, monkeypatch):
     deployed, world = deployment
     code = deployed.start("code")
     deployed.start("webserver")
     daemon = deployed.start("daemon")
 
-    (first,) = until(deployed.runs, 90, "the schedule fires")
+    (first,) = until(deployed.runs, 120, "the schedule fires")
     assert (first.job, first.tags["dagster/schedule_name"]) == ("mode_sync", "mode_sync_schedule")
     worker = until(lambda: deployed.worker(first), 60, "the run starts")
     until(lambda: len(world.requests) > 60, 60, "the sync has begun")
@@ -92,8 +100,12 @@ def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(depl
     until(lambda: len(world.requests) > before + 20, 60, "the retry has begun")
     for service in ("code", "webserver", "daemon"):
         deployed.check_health(service)
+    for name, value in deployed.database.dagster.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.from_config(str(deployed.home)) as instance:
+        assert worker_status(instance, deployed.runs()[1].id) is WorkerStatus.RUNNING
     code.signal(signal.SIGTERM)  # as for a new release: it takes no other run, and waits for this one
-    until(lambda: not code.is_running, 90, "the retry has ended, and then the code server")
+    until(lambda: not code.is_running, 180, "the retry has ended, and then the code server")
 
     assert [run.status for run in deployed.runs()[:2]] == ["FAILURE", "SUCCESS"]
     retry = deployed.runs()[1]
@@ -101,6 +113,26 @@ def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(depl
     assert differences(deployed.warehouse, world) == {}
     # so that everything else in the image can be read-only
     assert sorted(path.name for path in deployed.home.iterdir()) == ["dagster.yaml", "storage"]
+
+
+def test_a_run_that_was_lost_with_its_code_server_is_failed_at_the_next_look(tmp_path, monkeypatch):
+    shutil.copy(DEPLOY / "dagster.yaml", tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    port = free_port()
+    server = json.dumps({"host": HOST, "port": port})
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__"), "job")
+        run = instance.create_run_for_job(dg.GraphDefinition("job").to_job(), remote_job_origin=origin)
+        instance.add_run_tags(run.run_id, {GRPC_INFO_TAG: server})
+        assert worker_status(instance, run.run_id) is WorkerStatus.RUNNING, "nobody answers: nothing is known"
+
+        command = [word.replace("4000", str(port)) for word in COMPOSE["services"]["code"]["command"]]
+        restarted = Program([str(BIN / command[0]), *command[1:]], tmp_path / "code.log", os.environ, tmp_path)
+        try:
+            until(lambda: listens(port), 60, "code server listens")
+            assert worker_status(instance, run.run_id) is WorkerStatus.FAILED
+        finally:
+            restarted.kill()
 
 
 def test_the_image_starts_what_compose_starts():

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import dagster as dg
 import psycopg2
 import pytest
+import yaml
 
 from mode_dagster.build import build_mode_definitions
 from mode_dagster.extract.errors import ModeConfigError
@@ -19,6 +20,9 @@ from mode_dagster_tests.processes import HOST, Program, postgres, redis
 SEVERAL = ("multiprocess", "celery", "k8s")
 CLOCKS = {"late_reports.minutes_late", "query_parses.parsed_at", "query_parses.seconds", "report_snapshots.taken_at"}
 """Columns of models that differ from one run to the next."""
+
+
+WORKER = yaml.safe_load((DEPLOY / "compose.celery.yaml").read_text(encoding="utf-8"))["services"]["worker"]
 
 
 @pytest.mark.parametrize("executor", SEVERAL)
@@ -54,12 +58,12 @@ def test_the_setting_decides_for_every_job(executor, monkeypatch):
 
 @contextmanager
 def workers(folder, *names):
-    """Celery's workers, one step at a time each."""
-    app = [str(BIN / "celery"), "-A", "dagster_celery.app"]
+    """Celery's workers, as compose.celery.yaml starts them."""
+    program, *shipped = WORKER["command"]
     started = []
     try:
         for name in names:
-            command = [*app, "worker", "-Q", "dagster", "-c", "1", "-n", name]
+            command = [str(BIN / program), *(word.replace("%h", name) for word in shipped)]
             started.append(Program(command, folder / f"{name}.log", os.environ, folder))
         yield
     finally:
@@ -82,18 +86,13 @@ def server(tmp_path, monkeypatch):
         parts = [(DEPLOY / name).read_text(encoding="utf-8") for name in ("dagster.yaml", "dagster.postgres.yaml")]
         (home / "dagster.yaml").write_text("".join(parts), encoding="utf-8")
         values = {
-            "DAGSTER_HOME": home,
-            "DAGSTER_PG_HOST": HOST,
-            "DAGSTER_PG_PORT": database.port,
-            "DAGSTER_PG_DB": database.database,
-            "DAGSTER_PG_USERNAME": database.username,
-            "DAGSTER_PG_PASSWORD": database.password,
-            "CELERY_BROKER_URL": f"redis://{HOST}:{port}/0",
-            "CELERY_RESULT_BACKEND": f"redis://{HOST}:{port}/1",
+            "DAGSTER_HOME": str(home),
             "DESTINATION_TYPE": "postgres",
+            **database.dagster,
+            **WORKER["environment"],
         }
         for name, value in values.items():
-            monkeypatch.setenv(name, str(value))
+            monkeypatch.setenv(name, value.replace("redis:6379", f"{HOST}:{port}"))
         yield address
 
 
@@ -118,7 +117,6 @@ def contents(address):
 def test_two_workers_make_the_tables_that_one_process_makes(server, sandbox, reads, tmp_path, monkeypatch):
     reads(sandbox)
     with monkeypatch.context() as celery:
-        celery.setenv(f"{ENV_PREFIX}EXECUTOR", "celery")
         celery.setenv("DESTINATION__POSTGRES__CREDENTIALS", f"{server}/on_workers")
         celery.setenv("DLT_DATA_DIR", str(tmp_path / "workers"))
         command = [str(BIN / "dagster"), "job", "execute", "-m", "mode_dagster.definitions", "-j", "mode_sync"]
@@ -130,9 +128,10 @@ def test_two_workers_make_the_tables_that_one_process_makes(server, sandbox, rea
             logs = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     found = [entry.dagster_event.event_specific_data.metadata.get("Celery worker") for entry in logs]
     steps = Counter(worker.value for worker in found if worker)
-    assert steps.keys() == {"celery@one", "celery@two"}
+    assert steps.keys() == {"worker@one", "worker@two"}
     assert min(steps.values()) > 10
 
+    monkeypatch.setenv(f"{ENV_PREFIX}EXECUTOR", "in_process")
     monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", f"{server}/in_process")
     job = build_mode_definitions().resolve_job_def("mode_sync")
     tables = job.get_subset(asset_selection=job.asset_layer.selected_asset_keys, asset_check_selection=set())

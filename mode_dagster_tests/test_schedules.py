@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-import yaml
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
@@ -258,13 +257,6 @@ def _event(run: dg.DagsterRun, kind: dg.DagsterEventType) -> dg.EventLogEntry:
     return dg.EventLogEntry(
         error_info=None, level=20, user_message="", run_id=run.run_id, timestamp=time.time(), dagster_event=event
     )
-
-
-def test_the_postgres_block_is_what_dagster_takes():
-    text = (DEPLOY / "dagster.yaml").read_text(encoding="utf-8")
-    block = text[text.index("# storage:") :].split("\n\n")[0].replace("# ", "")
-    storage = yaml.safe_load(block)["storage"]
-    assert set(storage["postgres"]["postgres_db"]) == {"hostname", "port", "db_name", "username", "password"}
 
 
 def test_the_pool_of_each_workspace_is_its_own():
