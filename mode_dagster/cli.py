@@ -192,6 +192,24 @@ def answers(name: str) -> None:
 
 
 @main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@named
+def move(file: Path, name: str) -> None:
+    """Copy all tables of the DuckDB FILE into the destination that is set now, with history and ledger."""
+    from mode_dagster.move import move as copy_all
+
+    try:
+        copied = copy_all(file, _workspace(name))
+    except ModeError as error:
+        raise click.ClickException(str(error)) from None
+    table = Table("table", "rows", box=None)
+    table.columns[1].justify = "right"
+    for copied_table, rows in copied.items():
+        table.add_row(copied_table, f"{rows:,}")
+    _console().print(table)
+
+
+@main.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def docs(folder: Path) -> None:
     """Write the generated pages of the documentation into FOLDER."""

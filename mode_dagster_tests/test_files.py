@@ -157,6 +157,24 @@ def test_a_model_of_snapshots_keeps_the_rows_of_other_keys(files, sandbox, load_
     assert rows == [(1, "old", None), (2, "new", True)]
 
 
+@pytest.mark.parametrize("table_format", ["", "delta"])
+def test_many_files_become_one_with_the_same_rows(
+    files, table_format, world, clock, load_from, assert_true, query, tmp_path, monkeypatch
+):
+    files(table_format)
+    load_from(world)
+    monkeypatch.setattr("mode_dagster.warehouse.files.MANY_FILES", 1)
+    clock.pass_by(days=19)
+    load_from(world)
+    assert_true(world)
+    in_folder = list((tmp_path / "bucket" / "mode_analytics_data" / "reports").glob("*.parquet"))
+    if not table_format:
+        assert len(in_folder) == 1
+    again = load_from(world)
+    assert again.reports["queries"].lists == 0
+    assert_true(world)
+
+
 def test_nothing_loaded_yet_is_said(files):
     files()
     with open_warehouse(mode_pipeline()) as warehouse:

@@ -136,6 +136,7 @@ def mark_deleted(pipeline: Pipeline, listing: Listing, now: datetime) -> Mapping
             return {}
         marks = _Marks(warehouse, pipeline.dataset_name, listing, loaded.keys())
         marked = {endpoint.name: marks.set(endpoint, now) for endpoint in ENDPOINTS if endpoint.name in loaded}
+        warehouse.tidy(pipeline.dataset_name)
     return {table: count for table, count in marked.items() if count}
 
 

@@ -104,6 +104,10 @@ class Warehouse(ABC):
     def describe(self, table: str, meaning: str, columns: Mapping[str, str]) -> None:
         """Keeps descriptions of a table and its columns beside it, where the destination can."""
 
+    def tidy(self, schema: str) -> None:
+        """Keeps what repeated loads leave behind in bounds, where the destination doesn't by itself."""
+        del schema
+
     def column_names(self, select: str) -> Sequence[str]:
         """The columns of a query, which is not run."""
         return self.query(f"SELECT * FROM ({select}) AS described LIMIT 0").columns  # noqa: S608 - SQL of this package

@@ -6,15 +6,18 @@ Not here: dlt's own loading.
 Where files are plain Parquet, dlt adds rows and never changes any: a table's files then hold every version of a row,
 and its view shows the newest of each key, out of completed loads. A row is changed by loading it again; one that is
 deleted is loaded again with `_is_gone`. A SQL model is one Parquet file, replaced at once.
-DuckDB reads other filesystems than the local one through fsspec, so that it needs none of its extensions.
+Files of a bucket are copied to this machine when they are first asked for, beside dlt's working folder: those of loaded
+tables never change, and DuckDB then needs none of its extensions.
 """
 
 # ruff: noqa: S608 - names come from dlt's schema and from heads of models that were checked
 
+import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -22,6 +25,7 @@ import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 from dlt.common.json import json
 from dlt.common.schema import Schema
 from dlt.common.schema.utils import get_columns_names_with_prop
+from dlt.common.utils import uniq_id
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.pipeline.pipeline import Pipeline
 
@@ -31,6 +35,8 @@ from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
 GONE = "_is_gone"
 """Marks a row that was deleted; the view leaves it out."""
 LOADS = "_dlt_loads"
+MANY_FILES = 100
+"""A table with more of them is read slowly."""
 LOAD_ID = "_dlt_load_id"
 TYPES = {
     "text": "VARCHAR",
@@ -65,8 +71,7 @@ class FilesWarehouse(DuckDBWarehouse):
         self._client = client
         self._files: dict[str, dict[str, list[str]]] = {}
         self._viewed: set[tuple[str, str]] = set()
-        if client.config.protocol != "file":
-            connection.register_filesystem(client.fs_client)
+        self._copies = Path(pipeline.pipelines_dir) / f"{pipeline.pipeline_name}_files"
 
     def query(self, sql: str) -> Any:
         """Asks; tables that are named get their views first."""
@@ -99,16 +104,10 @@ class FilesWarehouse(DuckDBWarehouse):
         """Writes the model's file; whoever reads it sees the old or the new one."""
         self.query(f"SELECT * FROM ({select}) AS described LIMIT 0")  # makes the views
         rows = self._connection.execute(select).to_arrow_table()
-        path = self._model_path(*table.split("."))
-        fs = self._client.fs_client
-        fs.makedirs(posixpath.dirname(path), exist_ok=True)
-        # an object store shows a file when it is whole; a disk needs a name that nobody reads meanwhile
-        unfinished = f"{path}.unfinished" if self._client.config.protocol == "file" else path
-        with fs.open(unfinished, "wb") as file:
-            parquet.write_table(rows, file)
-        if unfinished != path:
-            fs.mv(unfinished, path)
-        self._forget(table)
+        schema, name = table.split(".")
+        self._write(posixpath.join(self._client.bucket_path, schema, f"{name}.parquet"), rows)
+        self._files.pop(schema, None)
+        self._viewed.discard((schema, name))
 
     def replace_rows(self, table: str, select: str, key: Sequence[str]) -> None:
         """Writes the model's file with the new rows in the place of those with the same key."""
@@ -129,6 +128,37 @@ class FilesWarehouse(DuckDBWarehouse):
 
     def describe(self, table: str, meaning: str, columns: Mapping[str, str]) -> None:
         """Files have no descriptions."""
+
+    def tidy(self, schema: str) -> None:
+        """Puts the files of a table that has many into one; a reader finds the same rows at any moment of it."""
+        for table, files in self._tables(schema).items():
+            if table in self._schema.data_table_names() and len(files) > MANY_FILES:
+                if self._client.is_open_table("delta", table):
+                    delta = self._client.load_open_table("delta", table)
+                    delta.optimize.compact()
+                    delta.vacuum(dry_run=False)
+                else:
+                    self._join(schema, table, files)
+
+    def _join(self, schema: str, table: str, files: Sequence[str]) -> None:
+        complete = {load for (load,) in self.query(f"SELECT load_id FROM {schema}.{LOADS} WHERE status = 0").rows}
+        # dlt names a file after its load; one of a load under way is left alone
+        joined = [path for path in files if posixpath.basename(path).rpartition(".")[0].rpartition(".")[0] in complete]
+        rows = self._connection.execute(f"SELECT * FROM {schema}.{quoted(table)}").to_arrow_table()
+        self._write(posixpath.join(posixpath.dirname(joined[-1]), f"{max(complete)}.{uniq_id(5)}.parquet"), rows)
+        self._client.fs_client.rm(joined)
+        self._files.clear()
+        self._viewed.clear()
+
+    def _write(self, path: str, rows: Any) -> None:
+        fs = self._client.fs_client
+        fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        # a bucket shows a file when it is whole; a disk needs a name that nobody reads meanwhile
+        unfinished = f"{path}.unfinished" if self._client.config.protocol == "file" else path
+        with fs.open(unfinished, "wb") as file:
+            parquet.write_table(rows, file)
+        if unfinished != path:
+            fs.mv(unfinished, path)
 
     @property
     def _schema(self) -> Schema:
@@ -182,20 +212,14 @@ class FilesWarehouse(DuckDBWarehouse):
             self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             self._connection.execute(f"CREATE OR REPLACE VIEW {schema}.{quoted(table)} AS {select}")
 
-    def _forget(self, table: str) -> None:
-        """Files have changed; the next query looks again."""
-        schema, name = table.split(".")
-        self._files.pop(schema, None)
-        self._viewed.discard((schema, name))
-
     def _model(self, schema: str, table: str) -> str:
-        return f"SELECT * FROM read_parquet({self._list(self._tables(schema)[table])})"
+        return f"SELECT * FROM read_parquet({self._local(self._tables(schema)[table], may_change=True)})"
 
     def _loaded(self, schema: str, table: str) -> str:
         """A SELECT of a loaded table as it is now."""
         files = self._tables(schema)[table]
         if table in self._schema.dlt_table_names():
-            return f"SELECT * FROM read_json_auto({self._list(files)}, union_by_name = true)" if table == LOADS else ""
+            return f"SELECT * FROM read_json_auto({self._local(files)}, union_by_name = true)" if table == LOADS else ""
         if table not in self._schema.tables:
             return ""
         if not files:
@@ -203,7 +227,7 @@ class FilesWarehouse(DuckDBWarehouse):
         is_delta = self._client.is_open_table("delta", table)
         if is_delta:
             files = self._client.load_open_table("delta", table).file_uris()
-        rows = f"SELECT * FROM read_parquet({self._list(files)}, union_by_name = true)"
+        rows = f"SELECT * FROM read_parquet({self._local(files)}, union_by_name = true)"
         if not is_delta:
             rows += self._newest(schema, table)
         if GONE not in self._schema.get_table_columns(table):
@@ -223,10 +247,21 @@ class FilesWarehouse(DuckDBWarehouse):
         typed = (f"CAST(NULL AS {TYPES[str(hints['data_type'])]}) AS {quoted(name)}" for name, hints in columns.items())
         return f"SELECT {', '.join(typed)} LIMIT 0"
 
-    def _model_path(self, schema: str, name: str) -> str:
-        return posixpath.join(self._client.bucket_path, schema, f"{name}.parquet")
+    def _local(self, paths: Sequence[str], *, may_change: bool = False) -> str:
+        """The files as DuckDB lists them, on this machine."""
+        if self._client.config.protocol != "file":
+            paths = self._copied([path.rpartition("://")[2] for path in paths], may_change)
+        return f"[{', '.join(map(literal, paths))}]"
 
-    def _list(self, paths: Sequence[str]) -> str:
-        protocol = self._client.config.protocol
-        prefix = "" if protocol == "file" else f"{protocol}://"
-        return f"[{', '.join(literal(path if '://' in path else prefix + path) for path in paths)}]"
+    def _copied(self, paths: Sequence[str], may_change: bool) -> Sequence[str]:
+        copies = {path: self._copies / path for path in paths}
+        lacking = {path: copy for path, copy in copies.items() if may_change or not copy.exists()}
+        if lacking:
+            # under another name until they are whole: a copy that was cut short must not be taken for the file
+            parts = {path: copy.with_name(f"{copy.name}.{os.getpid()}") for path, copy in lacking.items()}
+            for part in parts.values():
+                part.parent.mkdir(parents=True, exist_ok=True)
+            self._client.fs_client.get(list(parts), [str(part) for part in parts.values()])
+            for path, part in parts.items():
+                part.replace(lacking[path])
+        return [str(copy) for copy in copies.values()]

@@ -1,0 +1,122 @@
+"""From a DuckDB file to another destination, with the history kept: rows, marks, ledger and snapshots.
+
+Here: reading the file as if it were Mode, so that dlt loads it like any sync.
+Not here: where to (`extract.pipeline`), what is in the tables (`extract.source`).
+
+After it, the next sync into the new destination asks Mode for what has changed since the last one into the file.
+"""
+
+# ruff: noqa: S608 - names are of the catalogue and of the models
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dlt.common.json import json
+
+from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.errors import ModeConfigError
+from mode_dagster.extract.ledger import LEDGER
+from mode_dagster.extract.pipeline import (
+    database_path,
+    destination_type,
+    load_options,
+    mode_errors,
+    mode_pipeline,
+    no_other_sync,
+)
+from mode_dagster.extract.source import mode_analytics_source
+from mode_dagster.models import MODELS
+from mode_dagster.warehouse import DuckDBWarehouse, open_warehouse
+from mode_dagster.workspace import Workspace
+
+BATCH = 5_000
+"""Rows that are held in memory at once."""
+
+
+def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
+    """Copies everything that can't be fetched or computed again into the destination that is set; the file stays.
+
+    Args:
+        file: The DuckDB file that was loaded into so far.
+        workspace: Whose tables.
+
+    Returns:
+        How many rows were copied, by table.
+
+    Raises:
+        ModeConfigError: The file is not there or is the destination itself, or the destination is not empty.
+    """
+    _refuse_the_same(file)
+    pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
+    with mode_errors(), no_other_sync(pipeline), duckdb.connect(str(file), read_only=True) as connection:
+        with open_warehouse(pipeline) as warehouse:
+            _refuse_rows(warehouse.columns(workspace.dataset), workspace)
+        source = _LoadedFile(connection, workspace.dataset)
+        tables = [table for table in BY_NAME if table in source.columns]
+        pipeline.run(mode_analytics_source(source).with_resources(*tables, LEDGER), **load_options())
+        with open_warehouse(pipeline) as warehouse:
+            kept = {model.name: model for model in MODELS.values() if model.kept}
+            there = source.warehouse.columns(workspace.marts)
+            for name in kept.keys() & there.keys():
+                rows = source.warehouse.query(f"SELECT * FROM {workspace.marts}.{name}").by_name()
+                warehouse.write(f"{workspace.marts}.{name}", there[name], rows)
+                source.copied[name] = len(rows)
+    return source.copied
+
+
+class _LoadedFile:
+    """What `extract.source` asks of a sync, answered from a file."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: str) -> None:
+        self._connection = connection
+        self._dataset = dataset
+        self.warehouse = DuckDBWarehouse(connection)
+        self.columns = self.warehouse.columns(dataset)
+        self.copied: dict[str, int] = {}
+
+    def pages(self, table: str, selected: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+        """A table's rows, in batches."""
+        del selected
+        yield from self._batches(table, f"SELECT * FROM {self._dataset}.{table}")
+
+    def ledger_rows(self, table: str) -> list[dict[str, Any]]:
+        """What the ledger holds of a table, of completed loads."""
+        complete = f"SELECT load_id FROM {self._dataset}._dlt_loads WHERE status = 0"
+        lines = f"SELECT * FROM {self._dataset}.{LEDGER} WHERE endpoint = '{table}' AND _dlt_load_id IN ({complete})"
+        return [row for batch in self._batches(LEDGER, lines) for row in batch]
+
+    def _batches(self, table: str, sql: str) -> Iterator[list[dict[str, Any]]]:
+        documents = {name for name, kind in self.columns[table].items() if kind == "JSON"}
+        result = self._connection.cursor().execute(f"SET TimeZone = 'UTC'; {sql}")
+        names = [column[0] for column in result.description or []]
+        while rows := result.fetchmany(BATCH):
+            self.copied[table] = self.copied.get(table, 0) + len(rows)
+            yield [_row(zip(names, row, strict=True), documents) for row in rows]
+
+
+def _row(values: Any, documents: Collection[str]) -> dict[str, Any]:
+    return {
+        name: json.loads(value) if name in documents else value
+        for name, value in values
+        if value is not None and not name.startswith("_dlt_")
+    }
+
+
+def _refuse_the_same(file: Path) -> None:
+    if not file.is_file():
+        raise ModeConfigError(f"Could not move anything: there is no file {file}.")
+    if destination_type() == "duckdb" and Path(database_path()).resolve() == file.resolve():
+        raise ModeConfigError(
+            f"Could not move {file} into itself. Set the new destination first: DESTINATION_TYPE and its credentials "
+            "(docs/destinations.md)."
+        )
+
+
+def _refuse_rows(tables: Mapping[str, Any], workspace: Workspace) -> None:
+    if LEDGER in tables:
+        raise ModeConfigError(
+            f"Refused to move into {destination_type()}: {workspace.dataset} is already loaded there. "
+            "Name an empty destination, or delete that schema."
+        )

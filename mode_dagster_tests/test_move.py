@@ -1,0 +1,85 @@
+"""From a DuckDB file to a server: nothing is lost that could not be had again, and nothing is fetched twice."""
+
+from collections.abc import Callable
+
+import duckdb
+import pytest
+
+from mode_dagster.extract.errors import ModeConfigError
+from mode_dagster.extract.pipeline import mode_pipeline
+from mode_dagster.models import MODELS, run_model
+from mode_dagster.move import move
+from mode_dagster.warehouse import DuckDBWarehouse, open_warehouse
+from mode_dagster.workspace import Workspace
+from mode_dagster_tests.loaded_postgres import Server, point, server
+
+__all__ = ["server"]
+
+ONLY = Workspace()
+
+
+@pytest.fixture
+def query() -> Callable[[str], list[tuple]]:
+    """Rows of a query on the destination that is set."""
+
+    def run(sql: str) -> list[tuple]:
+        with open_warehouse(mode_pipeline()) as warehouse:
+            return warehouse.query(sql).rows
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path, world, clock, load_from):
+    """A file with days of history: deleted things, and snapshots of two days."""
+    path = tmp_path / "mode_analytics.duckdb"
+    before = world.world.truth("reports")
+    load_from(world)
+    snapshot(path, clock.now)
+    while before <= world.world.truth("reports"):
+        clock.pass_by(days=1)
+    load_from(world)
+    snapshot(path, clock.now)
+    return path
+
+
+def snapshot(path, now) -> None:
+    with duckdb.connect(str(path)) as connection:
+        for name in ("run_facts", "report_catalogue", "report_snapshots"):
+            run_model(DuckDBWarehouse(connection), MODELS[name], ONLY, now)
+
+
+def test_history_moves_and_the_next_sync_asks_for_what_changed_since(
+    file, server: Server, monkeypatch, world, clock, load_from, assert_true, query
+):
+    gone = query("SELECT token, deleted_at FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL")
+    snapshots = query("SELECT day, report_token, view_count FROM mode_marts.report_snapshots ORDER BY ALL")
+    rows = {name: query(f"SELECT count(*) FROM mode_analytics_data.{name}")[0][0] for name in ("runs", "sync_ledger")}
+    point(monkeypatch, server.create())
+    copied = move(file, ONLY)
+    assert {name: copied[name] for name in rows} == rows
+    assert query("SELECT token, deleted_at FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL") == gone
+    kept = (
+        "SELECT day, report_token, view_count FROM mode_marts.report_snapshots ORDER BY day, report_token, view_count"
+    )
+    assert query(kept) == snapshots
+    again = load_from(world)
+    assert again.reports["queries"].lists == 0
+    assert_true(world)
+    clock.pass_by(days=2)
+    load_from(world)
+    assert_true(world)
+
+
+def test_a_file_is_not_moved_into_itself_nor_onto_what_is_loaded(file, server: Server, monkeypatch):
+    with pytest.raises(ModeConfigError, match="into itself"):
+        move(file, ONLY)
+    point(monkeypatch, server.create())
+    move(file, ONLY)
+    with pytest.raises(ModeConfigError, match="already loaded"):
+        move(file, ONLY)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ModeConfigError, match="there is no file"):
+        move(tmp_path / "other.duckdb", ONLY)
