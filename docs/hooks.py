@@ -50,7 +50,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         if config.repo_url and path not in PLACES and not path.startswith("docs/"):
             return f"[{link['text']}]({config.repo_url.rstrip('/')}/blob/main/{path})"
         place = PLACES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else _place(path))
-        if files.get_file_from_path(place) is None:
+        if files.get_file_from_path(place) is None and not path.startswith("docs/"):
             return link["text"]
         target = posixpath.relpath(place, posixpath.dirname(here) or ".")
         return f"[{link['text']}]({target}{f'#{anchor}' if anchor else ''})"
