@@ -14,10 +14,11 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
+from mode_dagster.build import RESOURCES
 from mode_dagster.cli import main
 from mode_dagster.new_project import REQUIREMENTS, SHARED, make_project
 from mode_dagster.operation import load_operation
-from mode_dagster.project_template.definitions import defs
+from mode_dagster.project_template.definitions import defs, reports_to_mend
 from mode_dagster.settings import ENV_PREFIX, load_settings
 from mode_dagster_tests.distribution import ROOT, build, fresh_environment
 from mode_dagster_tests.processes import HOST, Program, free_port, until
@@ -135,6 +136,30 @@ def test_the_example_asset_hangs_below_the_model_that_it_reads():
         dg.AssetKey(["mode_marts", "report_health"])
     }
     assert defs.resolve_job_def("mode_sync")
+
+
+def test_the_example_asset_counts_the_reports_that_fail_and_are_in_use(tmp_path):
+    with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+        connection.execute(
+            """
+            CREATE SCHEMA mode_marts;
+            CREATE TABLE mode_marts.report_health AS
+            SELECT * FROM (VALUES
+                ('ada', true, false, TIMESTAMPTZ '2026-06-02 12:00:00+00'),
+                ('ada', true, NULL, TIMESTAMPTZ '2026-06-01 12:00:00+00'),
+                ('ada', false, false, NULL),
+                ('bob', true, true, TIMESTAMPTZ '2026-06-01 12:00:00+00'),
+                (NULL, true, false, TIMESTAMPTZ '2026-06-03 12:00:00+00')
+            ) AS rows (owner_username, is_failing, is_archived, failing_since)
+            """
+        )
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        result = dg.materialize([reports_to_mend], resources=RESOURCES, instance=instance)
+    (event,) = result.asset_materializations_for_node("bi__reports_to_mend")
+    assert event.metadata["dagster/row_count"].value == 2
+    with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+        table = connection.execute("SELECT owner_username, reports, failing_since::DATE::TEXT FROM bi.reports_to_mend")
+        assert set(table.fetchall()) == {("ada", 2, "2026-06-01"), (None, 1, "2026-06-03")}
 
 
 @pytest.fixture
