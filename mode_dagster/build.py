@@ -55,8 +55,9 @@ def build_mode_definitions(
     key_of = external_tables or (by_pattern(operation.external_tables) if operation.external_tables else None)
     warehouse = build_external_tables(workspace, key_of) if key_of else []
     models = [*build_models(workspace), build_references(workspace), build_workspace_report(workspace)]
-    assets = [with_external_tables(build_assets(workspace), workspace, warehouse), *models]
-    jobs = build_jobs(workspace, assets, executor=executor_definition(operation.executor))
+    tables = with_external_tables(build_assets(workspace), workspace, warehouse)
+    assets = [tables, *models]
+    jobs = build_jobs(workspace, tables, models, executor=executor_definition(operation.executor))
     return dg.Definitions(
         # not the warehouse's tables: in a location that has them as assets, two definitions of one key would clash
         assets=assets,

@@ -23,7 +23,8 @@ Job = Any
 
 def build_jobs(
     workspace: Workspace,
-    assets: Sequence[dg.AssetsDefinition],
+    tables: dg.AssetsDefinition,
+    models: Sequence[dg.AssetsDefinition] = (),
     retry: dg.RetryPolicy = RETRY,
     executor: dg.ExecutorDefinition = dg.in_process_executor,
 ) -> Sequence[Job]:
@@ -31,13 +32,14 @@ def build_jobs(
 
     Args:
         workspace: What they are called.
-        assets: Everything that belongs to the workspace.
+        tables: The loaded tables.
+        models: What is computed from them.
         retry: When a step that failed is tried again.
         executor: Where steps are worked; in one process, they never wait for each other's lock of a DuckDB file.
     """
-    everything = dg.AssetSelection.assets(*assets)
+    computed = dg.AssetSelection.assets(*models)
+    everything = dg.AssetSelection.assets(tables) | computed
     hourly = dg.AssetSelection.assets(*(workspace.table_key(table) for table in HOURLY))
-    models = _models(workspace, assets)
     return [
         _job(
             workspace.named("mode_sync"),
@@ -49,7 +51,7 @@ def build_jobs(
         _job(
             workspace.named("mode_runs_hourly"),
             # with the models that those models read, should they have no table yet
-            hourly | ((hourly.downstream() & models).upstream() & models),
+            hourly | ((hourly.downstream() & computed).upstream() & computed),
             "New runs: the listing of reports, a page for each report that ran, a request for each finished run, "
             "and what is computed from them.",
             retry,
@@ -64,13 +66,6 @@ def build_jobs(
             dg.RunConfig(ops={workspace.named(OP): SyncConfig(reconcile=True)}),
         ),
     ]
-
-
-def _models(workspace: Workspace, assets: Sequence[dg.AssetsDefinition]) -> dg.AssetSelection:
-    """What is computed from the tables; a table below another one in Mode's tree is not."""
-    keys = {key for definition in assets for key in definition.keys}
-    prefix = workspace.model_key("").path[:-1]
-    return dg.AssetSelection.assets(*(key for key in sorted(keys) if key.path[:-1] == prefix))
 
 
 def _job(

@@ -40,7 +40,7 @@ def stored(tmp_path):
 @functools.cache
 def schedules(name: str = "", operation: Operation | None = None) -> dict[str, dg.ScheduleDefinition]:
     workspace = Workspace(name)
-    jobs = build_jobs(workspace, [build_assets(workspace)])
+    jobs = build_jobs(workspace, build_assets(workspace))
     return {schedule.name: schedule for schedule in build_schedules(workspace, jobs, operation or Operation())}
 
 
@@ -165,7 +165,7 @@ def hourly(instance):
     """Runs `mode_runs_hourly`, of tables only, without the minute between tries."""
     tables = build_assets()
     retry = dg.RetryPolicy(max_retries=RETRY.max_retries, delay=0)
-    jobs = build_jobs(Workspace(), [tables], retry)
+    jobs = build_jobs(Workspace(), tables, retry=retry)
     definitions = dg.Definitions([tables], asset_checks=[build_ledger_check()], jobs=jobs, resources=RESOURCES)
 
     def run() -> dg.ExecuteInProcessResult:
@@ -228,7 +228,7 @@ def test_dagster_takes_the_shipped_settings(shipped, name):
 def test_runs_of_a_workspace_wait_for_each_other_and_for_no_dead_one(shipped):
     """What Dagster's queue decides where only the pools limit it."""
     tables = {name: build_assets(Workspace(name)) for name in ("", "acme")}
-    jobs = [build_jobs(Workspace(name), [assets])[0] for name, assets in tables.items()]
+    jobs = [build_jobs(Workspace(name), assets)[0] for name, assets in tables.items()]
     definitions = dg.Definitions([*tables.values()], jobs=jobs, resources=RESOURCES)
 
     def queued(job: str) -> dg.DagsterRun:

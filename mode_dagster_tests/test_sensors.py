@@ -165,7 +165,7 @@ def test_nobody_at_the_address(receiver):
 def hourly(instance):
     """Definitions with the hourly job, of tables only and without retries."""
     tables = build_assets()
-    jobs = build_jobs(Workspace(), [tables], dg.RetryPolicy(max_retries=1, delay=0))
+    jobs = build_jobs(Workspace(), tables, retry=dg.RetryPolicy(max_retries=1, delay=0))
     definitions = dg.Definitions([tables], asset_checks=[build_ledger_check()], jobs=jobs, resources=RESOURCES)
 
     def run() -> dg.ExecuteInProcessResult:
@@ -179,7 +179,7 @@ def hourly(instance):
 def watch(instance):
     """Ticks of `mode_run_failed`; the first begins to watch."""
     tables = build_assets()
-    (sensor,) = build_sensors(Workspace(), [tables], build_jobs(Workspace(), [tables]), Operation())
+    (sensor,) = build_sensors(Workspace(), [tables], build_jobs(Workspace(), tables), Operation())
     cursor = None
 
     def tick():
@@ -398,7 +398,7 @@ def test_the_query_that_failed_first_in_the_latest_run_is_named(file):
 def look(instance):
     """Ticks of `mode_reports_failing`, each after a new load unless said."""
     tables = build_assets()
-    sensors = build_sensors(Workspace(), [tables], build_jobs(Workspace(), [tables]), Operation(watch_reports=True))
+    sensors = build_sensors(Workspace(), [tables], build_jobs(Workspace(), tables), Operation(watch_reports=True))
     sensor = next(sensor for sensor in sensors if sensor.name == "mode_reports_failing")
     cursor = None
 

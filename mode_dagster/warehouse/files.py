@@ -131,7 +131,7 @@ class FilesWarehouse(DuckDBWarehouse):
 
     def tidy(self, schema: str) -> None:
         """Puts the files of a table that has many into one; a reader finds the same rows at any moment of it."""
-        for table, files in self._tables(schema).items():
+        for table, files in list(self._tables(schema).items()):
             if table in self._schema.data_table_names() and len(files) > MANY_FILES:
                 if self._client.is_open_table("delta", table):
                     delta = self._client.load_open_table("delta", table)
@@ -144,6 +144,7 @@ class FilesWarehouse(DuckDBWarehouse):
         complete = {load for (load,) in self.query(f"SELECT load_id FROM {schema}.{LOADS} WHERE status = 0").rows}
         # dlt names a file after its load; one of a load under way is left alone
         joined = [path for path in files if posixpath.basename(path).rpartition(".")[0].rpartition(".")[0] in complete]
+        self._view(schema, table)
         rows = self._connection.execute(f"SELECT * FROM {schema}.{quoted(table)}").to_arrow_table()
         self._write(posixpath.join(posixpath.dirname(joined[-1]), f"{max(complete)}.{uniq_id(5)}.parquet"), rows)
         self._client.fs_client.rm(joined)
@@ -230,6 +231,8 @@ class FilesWarehouse(DuckDBWarehouse):
         rows = f"SELECT * FROM read_parquet({self._local(files)}, union_by_name = true)"
         if not is_delta:
             rows += self._newest(schema, table)
+        # files that are older than a column lack it
+        rows = f"({rows}) UNION ALL BY NAME ({self._empty(table)})"
         if GONE not in self._schema.get_table_columns(table):
             return rows
         return f"SELECT * EXCLUDE ({GONE}) FROM ({rows}) WHERE {GONE} IS NOT TRUE"
