@@ -157,4 +157,4 @@ class Deployment:
         values = {name: self._here(value) for name, value in image_environment().items()}
         values |= {**written, **{name: self._here(value) for name, value in shipped["environment"].items()}}
         values["CODE_SERVER_HOST"] = HOST
-        return {"PATH": os.environ["PATH"], "HOME": str(self._state), **values, **self.database.dagster}
+        return {**values, **self.database.dagster, "PATH": os.environ["PATH"], "HOME": str(self._state)}
