@@ -72,9 +72,11 @@ fix: setup-dev ## Mend what the linter can mend
 	@$(BIN)/ruff format .
 
 .PHONY: docs
-docs: setup-dev ## Write the generated pages of docs/
+docs: setup-dev ## Write the generated pages of docs/ and build the site
 	@$(BIN)/mode-dagster docs docs
 	@RENEW_DOCS=yes $(BIN)/pytest mode_dagster_tests/test_docs_models.py
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in site/: open site/index.html"
 
 .PHONY: lock
 lock: ## Renew both locks (needs uv)
