@@ -75,7 +75,7 @@ fix: setup-dev ## Mend what the linter can mend
 docs: setup-dev ## Write the generated pages of docs/ and build the site
 	@$(BIN)/mode-dagster docs docs
 	@RENEW_DOCS=yes $(BIN)/pytest mode_dagster_tests/test_docs_models.py
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The site is in site/: open site/index.html"
 
 .PHONY: lock
