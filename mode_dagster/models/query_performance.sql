@@ -52,14 +52,21 @@ totals AS (
     COUNT(CASE WHEN is_recent THEN 1 END) AS runs_30d,
     COUNT(CASE WHEN is_recent AND has_succeeded THEN 1 END) AS succeeded_30d,
     COUNT(CASE WHEN is_recent AND has_failed THEN 1 END) AS failed_30d,
-    QUANTILE_CONT(CASE WHEN is_recent AND has_succeeded THEN seconds END, 0.5) AS p50_seconds_30d,
-    QUANTILE_CONT(CASE WHEN is_recent AND has_succeeded THEN seconds END, 0.95) AS p95_seconds_30d,
     SUM(CASE WHEN is_recent THEN seconds END) / 60 AS total_minutes_30d,
     COUNT(CASE WHEN NOT is_recent AND has_succeeded THEN 1 END) AS succeeded_before,
-    QUANTILE_CONT(CASE WHEN NOT is_recent AND has_succeeded THEN seconds END, 0.5) AS p50_seconds_before,
     MAX(created_at) AS last_run_at
   FROM executions
   GROUP BY query_token
+),
+durations AS (
+  SELECT
+    query_token,
+    is_recent,
+    QUANTILE_CONT(seconds, 0.5) AS p50_seconds,
+    QUANTILE_CONT(seconds, 0.95) AS p95_seconds
+  FROM executions
+  WHERE has_succeeded
+  GROUP BY query_token, is_recent
 ),
 errors AS (
   SELECT
@@ -99,12 +106,12 @@ SELECT
   totals.runs_30d,
   totals.succeeded_30d,
   totals.failed_30d,
-  totals.p50_seconds_30d,
-  totals.p95_seconds_30d,
+  recent.p50_seconds AS p50_seconds_30d,
+  recent.p95_seconds AS p95_seconds_30d,
   totals.total_minutes_30d,
   totals.succeeded_before,
-  totals.p50_seconds_before,
-  totals.p50_seconds_30d / NULLIF(totals.p50_seconds_before, 0) - 1 AS p50_change,
+  before.p50_seconds AS p50_seconds_before,
+  recent.p50_seconds / NULLIF(before.p50_seconds, 0) - 1 AS p50_change,
   error_lists.top_error_code,
   error_lists.top_error_count,
   error_lists.error_counts,
@@ -112,6 +119,8 @@ SELECT
 FROM totals
 JOIN mode_analytics_data.queries AS queries ON queries.token = totals.query_token AND queries.deleted_at IS NULL
 JOIN mode_analytics_data.reports AS reports ON reports.token = queries.report_token AND reports.deleted_at IS NULL
+LEFT JOIN durations AS recent ON recent.query_token = totals.query_token AND recent.is_recent
+LEFT JOIN durations AS before ON before.query_token = totals.query_token AND NOT before.is_recent
 LEFT JOIN error_lists ON error_lists.query_token = totals.query_token
 LEFT JOIN newest ON newest.query_token = totals.query_token AND newest.place = 1
 LEFT JOIN mode_analytics_data.data_sources AS by_token ON by_token.token = newest.data_source_token

@@ -48,7 +48,7 @@ meanings AS (
   UNION ALL
   SELECT REPLACE(REGEXP_REPLACE(name, '^.*/', ''), '_', ' ') AS name, name AS iana_name, 3 AS rank
   FROM known
-  WHERE SPLIT_PART(name, '/', 1) IN ('Africa', 'America', 'Asia', 'Atlantic', 'Australia', 'Europe', 'Pacific')
+  WHERE REGEXP_REPLACE(name, '/.*$', '') IN ('Africa', 'America', 'Asia', 'Atlantic', 'Australia', 'Europe', 'Pacific')
 ),
 ranked AS (
   SELECT name, iana_name, ROW_NUMBER() OVER (PARTITION BY LOWER(name) ORDER BY rank, iana_name) AS place

@@ -96,9 +96,14 @@ def _json_arrow(node: exp.JSONExtract | exp.JSONExtractScalar) -> exp.Expr:
     return node
 
 
-def _json_as_text(node: exp.JSONExtractScalar) -> exp.Expr:
-    """Snowflake's function for it wants text, and dlt stores a VARIANT."""
-    return exp.cast(exp.JSONExtract(this=node.this, expression=node.expression), "VARCHAR")
+def _json_of_variant(node: exp.JSONExtract | exp.JSONExtractScalar) -> exp.Expr:
+    """sqlglot would parse the value as text, and dlt stores a VARIANT."""
+    keys = ".".join(key.name for key in node.expression.find_all(exp.JSONPathKey))
+    return _written("GET_PATH(:value, :path)", "snowflake", value=node.this, path=exp.Literal.string(keys))
+
+
+def _text_of_variant(node: exp.JSONExtractScalar) -> exp.Expr:
+    return exp.cast(_json_of_variant(node), "VARCHAR")
 
 
 def _json_of_super(node: exp.JSONExtract | exp.JSONExtractScalar) -> exp.Expr:
@@ -131,10 +136,11 @@ def _without_nulls(node: exp.Greatest | exp.Least) -> exp.Expr:
     return type(node)(this=first, expressions=others) if others else node.this
 
 
-def _nulls_nowhere(node: exp.GroupConcat) -> exp.Expr:
-    """BigQuery takes no NULLS LAST within an aggregate, which passes over them anyway."""
-    for ordered in node.find_all(exp.Ordered):
-        ordered.set("nulls_first", not ordered.args.get("desc"))
+def _nulls_nowhere(node: exp.GroupConcat | exp.Window) -> exp.Expr:
+    """BigQuery takes no NULLS LAST with an aggregate; no model puts what may be NULL in order there."""
+    if isinstance(node, exp.GroupConcat) or isinstance(node.this, exp.Sum):
+        for ordered in node.find_all(exp.Ordered):
+            ordered.set("nulls_first", not ordered.args.get("desc"))
     return node
 
 
@@ -250,7 +256,8 @@ SNOWFLAKE: Rules = {
     exp.Extract: _weekday("snowflake", "DATE_PART(DAYOFWEEKISO, :value)"),
     exp.Filter: _filter_as_case,
     exp.GroupConcat: _empty_list_as_null,
-    exp.JSONExtractScalar: _json_as_text,
+    exp.JSONExtract: _json_of_variant,
+    exp.JSONExtractScalar: _text_of_variant,
     exp.Sub: _dateadd,
     exp.Table: _known_time_zones,
     exp.TimeToUnix: _one_argument("snowflake", "CAST(DATE_PART(EPOCH_MICROSECOND, :value) AS DOUBLE) / 1000000"),
@@ -268,6 +275,7 @@ BIGQUERY: Rules = {
     exp.Table: _known_time_zones,
     exp.TimestampTrunc: _iso_week,
     exp.TimeToUnix: _one_argument("bigquery", "UNIX_MICROS(:value) / 1000000"),
+    exp.Window: _nulls_nowhere,
 }
 DATABRICKS: Rules = {
     exp.AtTimeZone: _at_time_zone(
