@@ -4,7 +4,8 @@ Here: one warm process that has imported everything and forks a child for each s
 Not here: which moments, and what must be in the tables afterwards (`test_kills`).
 
 A child counts what it does, and kills itself when it comes to the step that it was told; after so many seconds the
-warm process kills it. Both send SIGKILL: nothing is closed, written or said any more.
+warm process kills it. Both send SIGKILL: nothing is closed, written or said any more. Instead of being killed, it can
+be held at that step until another child has ended.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -26,7 +27,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-SECONDS, REQUESTS, FILES, STATEMENTS = "seconds", "requests", "files", "statements"
+SECONDS, REQUESTS, FILES, STATEMENTS, JOBS = "seconds", "requests", "files", "statements", "jobs"
+STATEMENT = "mode_dagster_tests.statement"
 CHANGES = frozenset({"os.rename", "os.remove", "os.mkdir", "os.rmdir"})
 
 
@@ -35,10 +37,13 @@ class Moment:
     """When a sync is killed."""
 
     kind: str
-    """After so many seconds, or at the step of that number: requests sent, changes of dlt's files, SQL statements."""
+    """After so many seconds, or at the step of that number: requests sent, changes of dlt's files, SQL statements,
+    jobs of a load that were done."""
     at: float
     later: float = 0.0
     """Seconds to let pass after that step, so that it is killed in the middle of it."""
+    until_ended: str = ""
+    """What the sync prints to that is waited for there, instead of being killed."""
 
     def earlier(self, times: int) -> Self:
         """The moment at which so many times less is done."""
@@ -52,9 +57,13 @@ class Start:
     now: str
     """What time it is for it."""
     environment: Mapping[str, str]
+    tables: Sequence[str] = ()
+    """None means all."""
     in_dagster: bool = False
     wait: float = 0.0
     """Seconds before it begins."""
+    when_held: str = ""
+    """What the sync prints to that must have been held at its moment first."""
     kill: Moment | None = None
     said: str = "said.txt"
     """File for what it prints."""
@@ -102,7 +111,8 @@ class Syncs:
 
     def run(self, *starts: Start) -> list[End]:
         """Runs syncs at the same time, until all have ended."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         print(json.dumps([asdict(start) for start in starts]), file=self._process.stdin, flush=True)
         ends = self._process.stdout.readline()
         assert ends, "the warm process has died"
@@ -117,9 +127,20 @@ def main() -> None:
     for line in sys.stdin:
         starts = [Start(**{**start, "kill": start["kill"] and Moment(**start["kill"])}) for start in json.loads(line)]
         children = [Child(start) for start in starts]
-        while not all([child.look() for child in children]):
+        while sum(child.look() for child in children) < len(children):
             time.sleep(0.002)
-        print(json.dumps([child.end() for child in children]), flush=True)
+        sys.stdout.write(json.dumps([child.end() for child in children]) + "\n")
+        sys.stdout.flush()
+
+
+def mark(said: str, kind: str) -> Path:
+    """What a child and the warm process tell each other."""
+    return Path(said).with_suffix(f".{kind}")
+
+
+def await_mark(said: str, kind: str) -> None:
+    while not mark(said, kind).exists():
+        time.sleep(0.01)
 
 
 def warm_up() -> None:
@@ -133,8 +154,9 @@ class Child:
     def __init__(self, start: Start) -> None:
         assert threading.active_count() == 1, "threads do not survive a fork"
         self._start = start
-        self._report = Path(start.said).with_suffix(".json")
-        self._report.unlink(missing_ok=True)
+        self._report = mark(start.said, "json")
+        for left in ("json", "held", "ended"):
+            mark(start.said, left).unlink(missing_ok=True)
         self._began = time.monotonic()
         self._pid = os.fork()
         if self._pid == 0:
@@ -150,6 +172,7 @@ class Child:
             kill = self._start.kill
             if pid:
                 self._status = os.waitstatus_to_exitcode(status)
+                mark(self._start.said, "ended").touch()
             elif kill and kill.kind == SECONDS and self._seconds >= kill.at:
                 os.kill(self._pid, signal.SIGKILL)
         return self._status is not None
@@ -172,11 +195,13 @@ def live(start: Start, report: Path) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         time.sleep(start.wait)
-        steps = Steps(start.kill, report)
+        if start.when_held:
+            await_mark(start.when_held, "held")
+        steps = Steps(start, report)
         sys.addaudithook(steps.note)
         audit_statements()
         clock = partial(datetime.fromisoformat, start.now)
-        status = run_in_dagster(clock) if start.in_dagster else run_alone(clock)
+        status = (run_in_dagster if start.in_dagster else run_alone)(clock, start.tables)
         told = {"counts": dict(steps.counts), "modules": [*sys.modules]}
         report.write_text(json.dumps(told))
     except BaseException:
@@ -188,35 +213,44 @@ def live(start: Start, report: Path) -> None:
 
 
 class Steps:
-    """Counts what a sync does, from Python's own audit events, and kills it at the step that was told."""
+    """Counts what a sync does, from Python's own audit events, and kills (or holds) it at the step that was told."""
 
-    def __init__(self, kill: Moment | None, report: Path) -> None:
+    def __init__(self, start: Start, report: Path) -> None:
         self.counts: Counter[str] = Counter()
-        self._kill = kill
+        self._kill = start.kill
+        self._said = start.said
         self._report = report
-        self._files = os.environ["DLT_DATA_DIR"]
+        self._files = start.environment["DLT_DATA_DIR"]
 
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        kind = self._kind(event, arguments)
-        if not kind:
-            return
-        self.counts[kind] += 1
-        kill = self._kill
-        if kill is not None and kill.kind == kind and self.counts[kind] >= kill.at:
-            self._kill = None
-            self._report.write_text(json.dumps({"killed_at": f"{event} {arguments}"[:300]}))
-            if kill.later:
-                threading.Timer(kill.later, die).start()
-            else:
-                die()
+        for kind in self._kinds(event, arguments):
+            self.counts[kind] += 1
+            kill = self._kill
+            if kill is not None and kill.kind == kind and self.counts[kind] >= kill.at:
+                self._kill = None
+                self._report.write_text(json.dumps({"killed_at": f"{event} {arguments}"[:300]}))
+                self._end(kill)
 
-    def _kind(self, event: str, arguments: tuple[Any, ...]) -> str:
+    def _end(self, kill: Moment) -> None:
+        if kill.until_ended:
+            mark(self._said, "held").touch()
+            await_mark(kill.until_ended, "ended")
+        elif kill.later:
+            threading.Timer(kill.later, die).start()
+        else:
+            die()
+
+    def _kinds(self, event: str, arguments: tuple[Any, ...]) -> Iterator[str]:
         if event == "http.client.send":
-            return REQUESTS
-        if event == "mode_dagster.statement":
-            return STATEMENTS
-        is_change = event in CHANGES or (event == "open" and arguments[2] & os.O_CREAT)
-        return FILES if is_change and str(arguments[0]).startswith(self._files) else ""
+            yield REQUESTS
+        elif event == STATEMENT:
+            yield STATEMENTS
+        elif (event in CHANGES or (event == "open" and arguments[2] & os.O_CREAT)) and str(arguments[0]).startswith(
+            self._files
+        ):
+            yield FILES
+            if event == "os.rename" and "completed_jobs" in str(arguments[1]):
+                yield JOBS
 
 
 def die() -> None:
@@ -227,32 +261,40 @@ def audit_statements() -> None:
     """DuckDB tells nobody of its statements; here each raises an audit event first."""
     from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
-    execute = DuckDbSqlClient.execute_query
+    from mode_dagster.warehouse import DuckDBWarehouse
 
-    def execute_query(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        sys.audit("mode_dagster.statement", query)
-        return execute(self, query, *args, **kwargs)
-
-    DuckDbSqlClient.execute_query = execute_query  # type: ignore[method-assign]
+    DuckDbSqlClient.execute_query = audited(DuckDbSqlClient.execute_query)  # type: ignore[method-assign]
+    DuckDBWarehouse.query = audited(DuckDBWarehouse.query)  # type: ignore[method-assign]
 
 
-def run_alone(clock: Callable[[], datetime]) -> int:
+def audited(execute: Callable[..., Any]) -> Callable[..., Any]:
+    def statement(self: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
+        sys.audit(STATEMENT, sql)
+        return execute(self, sql, *args, **kwargs)
+
+    return statement
+
+
+def run_alone(clock: Callable[[], datetime], tables: Sequence[str]) -> int:
     from mode_dagster.extract import __main__ as program
 
     program.Sync = partial(program.Sync, clock=clock)  # type: ignore[misc]
-    return program.main([])
+    return program.main([*tables])
 
 
-def run_in_dagster(clock: Callable[[], datetime]) -> int:
+def run_in_dagster(clock: Callable[[], datetime], tables: Sequence[str]) -> int:
     import dagster as dg
 
     from mode_dagster import assets
     from mode_dagster.build import RESOURCES
+    from mode_dagster.extract.ledger import LEDGER
+    from mode_dagster.workspace import Workspace
 
     assets.Sync = partial(assets.Sync, clock=clock)  # type: ignore[misc]
     with dg.DagsterInstance.get() as instance:
         result = dg.materialize(
             [assets.build_assets(), assets.build_ledger_check()],
+            selection=[Workspace().table_key(table) for table in (*tables, LEDGER)] if tables else None,
             resources=RESOURCES,
             instance=instance,
             raise_on_error=False,

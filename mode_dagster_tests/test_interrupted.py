@@ -1,26 +1,23 @@
-"""Syncs that are cut off: the next one makes every table right, and repeats little."""
+"""Syncs that are cut off between two loads, or fail in one: what is loaded stays, and the next one makes it right.
 
-import os
-import random
+Not here: syncs that are killed (`test_kills`).
+"""
+
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import duckdb
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.sync import Sync
-from mode_dagster.sandbox import Sandbox, SandboxOptions, serve
+from mode_dagster.sandbox import Fault, Sandbox, SandboxOptions, serve
 from mode_dagster.settings import Settings
+from mode_dagster_tests.truth import differences
 
 START = datetime(2026, 6, 1, 9, 5, tzinfo=UTC)
 WORLD = SandboxOptions(
@@ -28,63 +25,19 @@ WORLD = SandboxOptions(
 )
 
 
-def differences(database: Path, world: Sandbox) -> dict[str, tuple[int, int]]:
-    """By table, how many keys are lacking and how many too many; query runs of unfinished runs may be there or not."""
-    found = {}
-    with duckdb.connect(str(database)) as connection:
-        for endpoint in ENDPOINTS:
-            if endpoint.rest is None or endpoint.name == "users":
-                continue
-            live = "" if endpoint.history else "WHERE deleted_at IS NULL"
-            key = ", ".join(endpoint.key)
-            rows = connection.execute(f"SELECT {key} FROM mode_analytics_data.{endpoint.name} {live}").fetchall()
-            keys = [row[0] if len(endpoint.key) == 1 else row for row in rows]
-            assert len(keys) == len(set(keys)), endpoint.name
-            truth = world.world.truth(endpoint.name)
-            open_runs = {r["token"] for r in world.world.rows("runs") if r["ended_at"] > world.world.now()}
-            if endpoint.name == "query_runs":
-                truth = {r["token"] for r in world.world.rows("query_runs") if r["run_token"] not in open_runs}
-            lacking, more = len(truth - set(keys)), 0 if endpoint.history else len(set(keys) - truth)
-            if lacking or more:
-                found[endpoint.name] = (lacking, more)
-    return found
+def test_a_merge_that_fails_half_way_leaves_the_rows_that_were_there(sandbox, load_from, query, keys):
+    load_from(sandbox, "audit_logs")
+    before = sorted(keys("audit_logs"))
+    # what is merged is deleted first and then inserted, and the second will fail
+    query("ALTER TABLE mode_analytics_data.audit_logs ALTER COLUMN action SET NOT NULL")
+    sandbox.faults.append(Fault("/audit_logs", kind="edit", edit=without_actions))
+    with pytest.raises(PipelineStepFailed, match="NOT NULL constraint"):
+        load_from(sandbox, "audit_logs", reconcile=True)
+    assert sorted(keys("audit_logs")) == before
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_sync_killed_at_any_moment_is_made_right_by_the_next(seed, reads, tmp_path):
-    with serve(replace(WORLD, latency=0.004)) as world:
-        reads(world, checkpoint_seconds=1)
-        command = [sys.executable, "-m", "mode_dagster.extract"]
-        began = time.monotonic()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # imports take the first second or two: most moments fall into extracting, normalizing and loading
-        moment = random.Random(seed).uniform(1.5, 6.0)
-        while process.poll() is None and time.monotonic() - began < moment:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-        assert done.returncode == 0, done.stderr
-        assert differences(tmp_path / "mode_analytics.duckdb", world) == {}
-
-
-@pytest.mark.parametrize("requests", [3, 120], ids=["in the listings", "late"])
-def test_a_dagster_run_killed_at_any_moment_is_made_right_by_the_next(requests, reads, tmp_path, monkeypatch):
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    (tmp_path / "dagster").mkdir()
-    command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "mode_dagster.definitions"]
-    command += ["--select", 'key:"mode/*"']
-    with serve(replace(WORLD, latency=0.004)) as world:
-        reads(world, checkpoint_seconds=1)
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(world.requests) < requests:
-            time.sleep(0.005)
-        assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-        assert done.returncode == 0, done.stderr
-        assert differences(tmp_path / "mode_analytics.duckdb", world) == {}
+def without_actions(body: dict) -> dict:
+    return {**body, "audit_logs": [{**row, "action": None} for row in body["audit_logs"]]}
 
 
 steps = st.lists(

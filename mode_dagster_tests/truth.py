@@ -5,13 +5,14 @@ Not here: loading; what may differ on the way (tests say that).
 """
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import DATASET
 from mode_dagster.sandbox import Sandbox
@@ -78,7 +79,7 @@ def keys(database: Path) -> Counter[tuple[Any, ...]]:
     if not database.exists():
         return found
     with duckdb.connect(str(database)) as connection:
-        tables = {row[0] for row in connection.execute(TABLES).fetchall()}
+        tables = columns_of(connection, connection.execute("SELECT current_database()").fetchall()[0][0])
         for endpoint in ENDPOINTS:
             if endpoint.name in tables:
                 rows = connection.execute(f"SELECT {', '.join(endpoint.key)} FROM {DATASET}.{endpoint.name}").fetchall()
@@ -86,25 +87,25 @@ def keys(database: Path) -> Counter[tuple[Any, ...]]:
     return found
 
 
-def unlike(database: Path, twin: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """By table, rows that only one of two files has, in any column but dlt's own.
+def unlike(database: Path, twin: Path, tables: Collection[str] = BY_NAME.keys()) -> dict[str, list[tuple[Any, ...]]]:
+    """By table, rows of these tables and of their ledger that only one of two files has, in any column but dlt's own.
 
     Not compared: how many rows a list brought; of what is history that is only what was new to the file.
     """
+    wanted = ", ".join(f"'{table}'" for table in tables)
     found = {}
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{database}' AS one (READ_ONLY); ATTACH '{twin}' AS two (READ_ONLY)")
         columns = {name: columns_of(connection, name) for name in ("one", "two")}
         assert columns["one"] == columns["two"]
         for table, names in columns["one"].items():
-            one, two = (f"SELECT {names} FROM {name}.{DATASET}.{table}" for name in ("one", "two"))
-            sql = f"SELECT 'more', * FROM ({one} EXCEPT ALL {two}) UNION ALL SELECT 'less', * FROM ({two} EXCEPT ALL {one})"
+            where = f"WHERE endpoint IN ({wanted})" if table == LEDGER else f"WHERE '{table}' IN ({wanted})"
+            one, two = (f"SELECT {names} FROM {name}.{DATASET}.{table} {where}" for name in ("one", "two"))
+            more, less = f"{one} EXCEPT ALL {two}", f"{two} EXCEPT ALL {one}"
+            sql = f"SELECT 'more', * FROM ({more}) UNION ALL SELECT 'less', * FROM ({less})"
             if rows := connection.execute(sql).fetchall():
                 found[table] = rows
     return found
-
-
-TABLES = f"SELECT table_name FROM duckdb_tables() WHERE schema_name = '{DATASET}' AND NOT starts_with(table_name, '_dlt')"
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, str]:
