@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mode_dagster.settings import ENV_PREFIX
+
 PAGE = Path(__file__).parent.parent / "docs" / "tutorial.md"
 FILE = re.compile(r'^```\w+ title="(?P<name>[^"]+)"\n(?P<text>.*?)^```', re.S | re.M)
 CONSOLE = re.compile(r"^```console\n(?P<text>.*?)^```", re.S | re.M)
@@ -51,7 +53,15 @@ def run(commands: list[str], folder: Path) -> list[str]:
     script = "".join(f"{command}\necho '{END}'\n" for command in commands)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     kept = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-    environment = {**kept, "PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    environment = {
+        **kept,
+        "PATH": path,
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        # on a machine with much else to do the first load would be cut into more parts than the page shows
+        f"{ENV_PREFIX}CHECKPOINT_SECONDS": "3600",
+    }
     shell = subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
@@ -59,7 +69,7 @@ def run(commands: list[str], folder: Path) -> list[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=600,
+        timeout=1200,
         check=False,
     )
     printed = [re.sub(r"[ \t]+$", "", text, flags=re.M) for text in shell.stdout.split(f"{END}\n")]
