@@ -143,7 +143,7 @@ known AS (
     COALESCE(members.name, names.name) AS name,
     CASE
       WHEN members.username IS NOT NULL THEN members.is_member
-      WHEN EXISTS (SELECT 1 FROM members) THEN FALSE
+      WHEN (SELECT COUNT(*) FROM members) > 0 THEN FALSE
     END AS is_member,
     COALESCE(members.is_admin, FALSE) AS is_admin,
     members.joined_at,

@@ -92,7 +92,7 @@ days AS (
 )
 SELECT
   days.day,
-  CAST(COALESCE(SUM(net_changes.step) OVER (ORDER BY days.day), 0) AS BIGINT) AS reports,
+  CAST(COALESCE(SUM(net_changes.step) OVER (ORDER BY days.day ROWS UNBOUNDED PRECEDING), 0) AS BIGINT) AS reports,
   COALESCE(run_totals.runs, 0) AS runs,
   COALESCE(run_totals.scheduled_runs, 0) AS scheduled_runs,
   COALESCE(run_totals.succeeded_runs, 0) AS succeeded_runs,

@@ -61,7 +61,7 @@ ENGINES = {
     ),
     "snowflake": Engine(
         "snowflake",
-        session=["ALTER SESSION SET TIMEZONE = 'UTC', WEEK_START = 1"],
+        session=["ALTER SESSION SET TIMEZONE = 'UTC'", "ALTER SESSION SET WEEK_START = 1"],
         transactional_ddl=False,
         comments=True,
         escape=escape_snowflake_literal,

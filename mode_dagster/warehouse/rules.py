@@ -26,7 +26,8 @@ Rule = Callable[[Any], exp.Expr]
 def _written(template: str, dialect: str, **parts: exp.Expr) -> exp.Expr:
     """SQL of a dialect with expressions in the places of `:name`."""
     whole = {name: exp.paren(part) if isinstance(part, exp.Binary) else part for name, part in parts.items()}
-    return exp.replace_placeholders(sqlglot.parse_one(template, dialect=dialect), **whole)
+    written = exp.replace_placeholders(sqlglot.parse_one(template, dialect=dialect), **whole)
+    return exp.paren(written, copy=False) if isinstance(written, exp.Add | exp.Div) else written
 
 
 def _one_argument(dialect: str, template: str) -> Rule:
@@ -97,7 +98,7 @@ def _json_arrow(node: exp.JSONExtract | exp.JSONExtractScalar) -> exp.Expr:
 
 
 def _json_of_variant(node: exp.JSONExtract | exp.JSONExtractScalar) -> exp.Expr:
-    """sqlglot would parse the value as text, and dlt stores a VARIANT."""
+    """Sqlglot would parse the value as text, and dlt stores a VARIANT."""
     keys = ".".join(key.name for key in node.expression.find_all(exp.JSONPathKey))
     return _written("GET_PATH(:value, :path)", "snowflake", value=node.this, path=exp.Literal.string(keys))
 
@@ -107,7 +108,7 @@ def _text_of_variant(node: exp.JSONExtractScalar) -> exp.Expr:
 
 
 def _json_of_super(node: exp.JSONExtract | exp.JSONExtractScalar) -> exp.Expr:
-    """Redshift's function wants text, and dlt stores a SUPER; older versions give an empty text for what is not there."""
+    """Redshift's function wants text, where dlt stores a SUPER, and may give an empty one for what is not there."""
     node.set("this", exp.Anonymous(this="JSON_SERIALIZE", expressions=[node.this]))
     return exp.Nullif(this=node.copy(), expression=exp.Literal.string(""))
 
@@ -120,10 +121,10 @@ def _same_or_both_null(node: exp.NullSafeEQ) -> exp.Expr:
 
 def _filter_as_case(node: exp.Filter) -> exp.Expr:
     """Aggregates without `FILTER` pass over what is NULL."""
-    aggregate, condition = node.this, node.expression.this
+    aggregate: exp.Expr = node.this.copy()
     counted = exp.Literal.number(1) if isinstance(aggregate.this, exp.Star) else aggregate.this
-    aggregate.set("this", exp.Case().when(condition, counted.copy()))
-    return aggregate.copy()
+    aggregate.set("this", exp.Case().when(node.expression.this, counted.copy()))
+    return aggregate
 
 
 def _without_nulls(node: exp.Greatest | exp.Least) -> exp.Expr:
@@ -163,7 +164,14 @@ def _scaled_interval(node: exp.Mul) -> exp.Expr:
     """BigQuery has the number within the interval, and wants a whole one."""
     if not isinstance(node.expression, exp.Interval):
         return node
-    return exp.Interval(this=exp.cast(node.this, "BIGINT"), unit=node.expression.unit)
+    return exp.Interval(this=exp.cast(node.this, "BIGINT"), unit=node.expression.args["unit"])
+
+
+def _number_of_units(node: exp.Interval) -> exp.Expr:
+    """BigQuery's manual has a number there, no text."""
+    if isinstance(node.this, exp.Literal):
+        node.set("this", exp.Literal.number(node.name))
+    return node
 
 
 def _dateadd(node: exp.Add | exp.Sub) -> exp.Expr:
@@ -173,18 +181,20 @@ def _dateadd(node: exp.Add | exp.Sub) -> exp.Expr:
         return node
     number = exp.paren(times.this) if isinstance(times.this, exp.Binary) else times.this
     signed = exp.Neg(this=number.copy()) if isinstance(node, exp.Sub) else number
-    return _written(f"DATEADD({times.expression.unit.name}, :number, :value)", "snowflake", number=signed, value=node.this)
+    return _written(
+        f"DATEADD({times.expression.args['unit'].name}, :number, :value)", "snowflake", number=signed, value=node.this
+    )
 
 
 def _iso_week(node: exp.TimestampTrunc) -> exp.Expr:
     """BigQuery's other week begins on Sunday."""
-    if node.unit.name.upper() == "WEEK":
+    if node.args["unit"].name.upper() == "WEEK":
         node.set("unit", exp.var("ISOWEEK"))
     return node
 
 
 def _percentiles_of_windows(node: exp.Select) -> exp.Expr:
-    """BigQuery has percentiles as window functions only: they are put beside each row, then taken from any of a group."""
+    """BigQuery has percentiles as window functions only: beside each row, then any one of a group."""
     found = [each for selected in node.expressions for each in selected.find_all(exp.PercentileCont)]
     if not found:
         return node
@@ -269,6 +279,7 @@ BIGQUERY: Rules = {
     exp.Filter: _filter_as_case,
     exp.Greatest: _without_nulls,
     exp.GroupConcat: _nulls_nowhere,
+    exp.Interval: _number_of_units,
     exp.Least: _without_nulls,
     exp.Mul: _scaled_interval,
     exp.Select: _percentiles_of_windows,
