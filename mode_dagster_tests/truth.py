@@ -96,10 +96,11 @@ def unlike(database: Path, twin: Path, tables: Collection[str] = BY_NAME.keys())
     found = {}
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{database}' AS one (READ_ONLY); ATTACH '{twin}' AS two (READ_ONLY)")
-        columns = {name: columns_of(connection, name) for name in ("one", "two")}
-        assert columns["one"] == columns["two"]
-        for table, names in columns["one"].items():
-            where = f"WHERE endpoint IN ({wanted})" if table == LEDGER else f"WHERE '{table}' IN ({wanted})"
+        columns, others = (columns_of(connection, name) for name in ("one", "two"))
+        for table in (*tables, LEDGER):
+            names = columns[table]
+            assert names == others[table]
+            where = f"WHERE endpoint IN ({wanted})" if table == LEDGER else ""
             one, two = (f"SELECT {names} FROM {name}.{DATASET}.{table} {where}" for name in ("one", "two"))
             more, less = f"{one} EXCEPT ALL {two}", f"{two} EXCEPT ALL {one}"
             sql = f"SELECT 'more', * FROM ({more}) UNION ALL SELECT 'less', * FROM ({less})"
