@@ -74,8 +74,8 @@ fix: setup-dev ## Mend what the linter can mend
 .PHONY: docs
 docs: setup-dev ## Write the generated pages of docs/ and build the site
 	@$(BIN)/mode-dagster docs docs
-	@RENEW_DOCS=yes $(BIN)/pytest mode_dagster_tests/test_docs_models.py
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@RENEW_DOCS=yes $(BIN)/pytest mode_dagster_tests/test_docs_models.py mode_dagster_tests/test_tutorial.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The site is in site/: open site/index.html"
 
 .PHONY: lock
@@ -85,4 +85,4 @@ lock: ## Renew both locks (needs uv)
 
 .PHONY: clean
 clean: ## Remove the environment, Dagster's home and the loaded data
-	@rm -rf .venv .dagster_home mode_analytics.duckdb mode_analytics.duckdb.wal mode_workspace_report*.html
+	@rm -rf .venv .dagster_home site mode_analytics.duckdb mode_analytics.duckdb.wal mode_workspace_report*.html

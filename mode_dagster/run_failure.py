@@ -100,7 +100,7 @@ def _what_to_do(context: dg.RunFailureSensorContext) -> str:
         return "start it again. What was loaded counts; only what is missing is asked for."
     return (
         "as it says above, then start it again. What was loaded counts; only what is missing is asked for. "
-        "docs/operations.md explains each message."
+        "docs/runbook.md explains each message."
     )
 
 

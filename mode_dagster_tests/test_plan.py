@@ -1,5 +1,6 @@
 """The plan: what is due is said in numbers that are true, before it is asked for."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,8 @@ from mode_dagster.extract.ledger import Entry, canonical, has_moved, is_due, is_
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.plan import Plan, PlannedTable, duration
 from mode_dagster.extract.sync import Sync
+from mode_dagster.sandbox import serve
+from mode_dagster_tests.conftest import NOON, SMALL
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -117,3 +120,16 @@ def test_a_plan_alone_fetches_no_children(sandbox, reads):
         plan = sync.make_plan(frozenset(BY_NAME))
     assert plan.requests > 0
     assert {r.path.rsplit("/", 1)[-1] for r in sandbox.requests} == {"spaces", "reports", "datasets"}
+
+
+def test_a_plan_alone_tells_what_the_next_sync_asks_for(load_from, reads):
+    with serve(SMALL) as before:
+        load_from(before)
+    later = replace(SMALL, clock=lambda: NOON + timedelta(days=1), epoch=NOON - timedelta(days=SMALL.days))
+    with serve(later) as after:
+        settings = reads(after)
+        with Sync(settings, pipeline=mode_pipeline(), clock=after.world.now) as sync:
+            plan = sync.make_plan(frozenset(BY_NAME))
+        assert {r.path.rsplit("/", 1)[-1] for r in after.requests} == {"spaces", "reports", "datasets"}
+        done = load_from(after).plan
+    assert [(table.table, table.due) for table in plan.tables] == [(table.table, table.due) for table in done.tables]

@@ -203,7 +203,9 @@ class Sync:
         self.open()
         for endpoint in ENDPOINTS:
             if endpoint.name in selected and not is_listing(endpoint, self.settings.listing):
-                for name in self._comes_before(endpoint, frozenset()):
+                route = endpoint.route(self.settings.listing)
+                parents = {route.parent, route.also} if route else set()
+                for name in self._comes_before(endpoint, selected & parents):
                     if name not in selected or is_listing(BY_NAME[name], self.settings.listing):
                         self._finish(name)
         self._refuse_unknown_reports()
