@@ -89,6 +89,8 @@ def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(depl
     code = deployed.start("code")
     deployed.start("webserver")
     daemon = deployed.start("daemon")
+    for service in ("code", "webserver", "daemon"):
+        deployed.check_health(service)
 
     (first,) = until(deployed.runs, 120, "the schedule fires")
     assert (first.job, first.tags["dagster/schedule_name"]) == ("mode_sync", "mode_sync_schedule")
@@ -100,14 +102,12 @@ def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(depl
     daemon = deployed.start("daemon")
     before = len(world.requests)
     until(lambda: len(world.requests) > before + 20, 120, "the retry has begun")
-    for service in ("code", "webserver", "daemon"):
-        deployed.check_health(service)
     for name, value in deployed.database.dagster.items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.from_config(str(deployed.home)) as instance:
         assert worker_status(instance, deployed.runs()[1].id) is WorkerStatus.RUNNING
     code.signal(signal.SIGTERM)  # as for a new release: it takes no other run, and waits for this one
-    until(lambda: not code.is_running, 180, "the retry has ended, and then the code server")
+    until(lambda: not code.is_running, 300, "the retry has ended, and then the code server")
 
     assert [run.status for run in deployed.runs()[:2]] == ["FAILURE", "SUCCESS"]
     retry = deployed.runs()[1]
