@@ -5,6 +5,7 @@ Not here: what is loaded (`source`), Dagster.
 """
 
 import re
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ DESTINATIONS = ("duckdb", "motherduck", "filesystem", "postgres", "redshift", "s
 """What the tables can be loaded into; docs/destinations.md says what was tried."""
 TAKE_PARQUET = ("motherduck", "filesystem", "snowflake", "bigquery")
 """The others take it only from a bucket between, or with a driver of their own."""
+KEPT_PACKAGES = 10
+"""How many complete loads dlt's working folder tells of: each takes a third of a megabyte, and dlt keeps all."""
 
 FILE_FAULTS = {
     r"version number \d+|(newer|older) version of DuckDB": "it is of another version of DuckDB. Install that version, "
@@ -105,7 +108,9 @@ def _destination(dataset: str) -> Any:
             f"The DuckDB file {path} has the name of its schema {dataset}, and DuckDB can't tell "
             "the two apart: call the file something else (DESTINATION__DUCKDB__CREDENTIALS)."
         )
-    return duckdb(path, preferred_loader_file_format="parquet")
+    # dlt 1.31 merges in a transaction only where it is told that there are any; without one, a merge that is cut short
+    # leaves rows deleted that it was going to put back
+    return duckdb(path, preferred_loader_file_format="parquet", supports_transactions=True)
 
 
 @contextmanager
@@ -183,27 +188,37 @@ def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterat
 
 @contextmanager
 def no_other_sync(pipeline: Pipeline) -> Iterator[None]:
-    """Keeps a second sync out of the pipeline's working folder: two at once corrupt each other's packages.
+    """Keeps a second sync out of the pipeline's working folder and the DuckDB file.
+
+    Two at once corrupt each other's packages, or load what the other has just read again.
 
     The lock is the operating system's: it goes with the process, however that ends.
 
     Raises:
         DestinationBusy: Another sync is under way.
     """
-    folder = Path(pipeline.pipelines_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{pipeline.pipeline_name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DestinationBusy(
-            f"Could not start: another sync of {pipeline.dataset_name} is under way on this machine. "
-            "Wait until it has ended (Dagster's page Runs shows it) and run again."
-        ) from None
-    try:
+    folders = [Path(pipeline.pipelines_dir) / pipeline.pipeline_name]
+    if destination_type() == "duckdb":
+        folders.append(Path(f"{database_path()}.{pipeline.dataset_name}"))
+    with ExitStack() as locks:
+        try:
+            for path in folders:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                locks.enter_context(FileLock(f"{path}.lock", timeout=0))
+        except Timeout:
+            raise DestinationBusy(
+                f"Could not start: another sync of {pipeline.dataset_name} is under way on this machine. "
+                "Wait until it has ended (Dagster's page Runs shows it) and run again."
+            ) from None
+        _forget_packages(pipeline)
         yield
-    finally:
-        lock.release()
+
+
+def _forget_packages(pipeline: Pipeline) -> None:
+    """Deletes what dlt still notes of old loads; the destination has all of it."""
+    for load_id in pipeline.list_completed_load_packages()[:-KEPT_PACKAGES]:
+        # what can't be deleted now will be another time
+        shutil.rmtree(Path(pipeline.working_dir, "load", "loaded", load_id), ignore_errors=True)
 
 
 @contextmanager

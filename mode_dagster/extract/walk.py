@@ -217,7 +217,8 @@ class EndpointWalk:
                     self._settle(values)
             for values, walk in self._walks_of_due():
                 rows = self._rows(route, values, walk)
-                self.values += [self._for_children(row, values) for row in rows]
+                if self._kept:  # the rows of most tables have no children
+                    self.values += [self._for_children(row, values) for row in rows]
                 self._sync.usernames.update(_people(rows))
                 yield [self._sync.privacy.protect(self.endpoint, row) for row in rows]
             self._conclude()
