@@ -25,7 +25,6 @@ WORLD = SandboxOptions(
 )
 
 
-@pytest.mark.xfail(reason="dlt 1.31 merges in DuckDB without a transaction unless told that it has them", strict=True)
 def test_a_merge_that_fails_half_way_leaves_the_rows_that_were_there(sandbox, load_from, query, keys):
     load_from(sandbox, "audit_logs")
     before = sorted(keys("audit_logs"))

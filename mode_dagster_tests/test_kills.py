@@ -230,7 +230,6 @@ def test_of_two_syncs_at_once_one_says_that_the_other_is_under_way(how, mode, un
     assert unlike(place.database, twin.database, **tables(how)) == {}
 
 
-@pytest.mark.xfail(reason="the lock is in dlt's folder, not beside the file", strict=True)
 @pytest.mark.parametrize(
     "held",
     [Moment(REQUESTS, 100), Moment(JOBS, 1)],
