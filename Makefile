@@ -79,9 +79,11 @@ docs: setup-dev ## Write the generated pages of docs/ and build the site
 	@echo "The site is in site/: open site/index.html"
 
 .PHONY: lock
-lock: ## Renew both locks (needs uv)
+lock: ## Renew all locks (needs uv)
 	@uv pip compile $(LOCK) --upgrade --group dev -o requirements-dev.lock pyproject.toml
 	@uv pip compile $(LOCK) --upgrade --group setup -c requirements-dev.lock -o requirements.lock pyproject.toml
+	@uv pip compile $(LOCK) --upgrade --extra deploy --extra postgres --extra celery --extra k8s --group image \
+	  -c requirements-dev.lock -o deploy/requirements.lock pyproject.toml
 
 .PHONY: clean
 clean: ## Remove the environment, Dagster's home and the loaded data
