@@ -1,7 +1,10 @@
 """Whatever a server sends: readers raise nothing but named errors, walks end, and what was read can be loaded."""
 
 import json
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,3 +195,13 @@ def test_any_row_can_be_loaded(odd, sandbox, load_from, tmp_path_factory, monkey
     ]
     sync = load_from(sandbox, *tables)
     assert not sync.failures
+
+
+@pytest.mark.parametrize("target", ["readers", "answers", "pagers", "lineage"])
+def test_a_short_guided_search_finds_nothing(target, tmp_path):
+    pytest.importorskip("atheris", reason="atheris is there for Python 3.11 on Linux only")
+    script = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+    command = [sys.executable, str(script), target, "--runs", "400", "--seconds", "60"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "number_of_executed_units" in done.stderr
