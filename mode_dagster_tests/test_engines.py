@@ -5,10 +5,14 @@ server's dialect, and may use only functions and types that its manual has.
 """
 
 import re
+import tomllib
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -42,6 +46,7 @@ from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.loaded_file import load_once
 
 ONLY = Workspace()
+PAGE = Path(__file__).parents[1] / "docs" / "destinations.md"
 
 
 def private_key() -> str:
@@ -50,21 +55,19 @@ def private_key() -> str:
     return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
 
 
-CREDENTIALS = {
-    "redshift": {"": "redshift://mode:secret@acme.redshift.amazonaws.com:5439/acme"},
-    "snowflake": {"": "snowflake://mode:secret@acme-account/ACME?warehouse=LOADING&role=MODE"},
-    "bigquery": {
-        "__PROJECT_ID": "acme-project",
-        "__PRIVATE_KEY": private_key(),
-        "__CLIENT_EMAIL": "mode@acme-project.iam.gserviceaccount.com",
-    },
-    "databricks": {
-        "__SERVER_HOSTNAME": "acme.cloud.databricks.com",
-        "__HTTP_PATH": "/sql/1.0/warehouses/1",
-        "__ACCESS_TOKEN": "secret",
-        "__CATALOG": "acme",
-    },
-}
+def documented(kind: str) -> dict[str, str]:
+    """The settings of a destination as docs/destinations.md has them, by their names in the environment."""
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    return dict(flat(f"DESTINATION__{kind.upper()}", tomllib.loads(text)["destination"][kind]))
+
+
+def flat(prefix: str, settings: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in settings.items():
+        key = f"{prefix}__{name.upper()}"
+        if isinstance(value, dict):
+            yield from flat(key, value)
+        else:
+            yield key, private_key() if name == "private_key" else value
 
 
 class Recording(ServerWarehouse):
@@ -96,8 +99,8 @@ class Recording(ServerWarehouse):
 def point(patch: pytest.MonkeyPatch, kind: str) -> None:
     """Sets the environment as a user would."""
     patch.setenv("DESTINATION_TYPE", kind)
-    for name, value in CREDENTIALS[kind].items():
-        patch.setenv(f"DESTINATION__{kind.upper()}__CREDENTIALS{name}", value)
+    for name, value in documented(kind).items():
+        patch.setenv(name, value)
 
 
 @pytest.fixture(scope="module", params=[kind for kind in ENGINES if kind != "postgres"])
@@ -264,6 +267,12 @@ def test_redshift_has_one_order_for_all_lists_of_a_select_and_a_frame_for_each_r
         for window in statement.find_all(exp.Window):
             if isinstance(window.this, exp.Sum | exp.FirstValue) and window.args.get("order"):
                 assert window.args.get("spec"), window
+
+
+def test_postgres_is_documented_as_it_is_read(monkeypatch):
+    point(monkeypatch, "postgres")
+    credentials = mode_pipeline().sql_client().credentials
+    assert (credentials.host, credentials.database, credentials.password) == ("db.example.com", "warehouse", "secret")
 
 
 def say(sql: str, kind: str) -> str:
