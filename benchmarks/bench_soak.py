@@ -3,7 +3,8 @@
 `python benchmarks/bench_soak.py [--reports 1000] [--days 30] [--every 1]`
 
 One sandbox whose clock is driven, and one process that syncs again and again, which shows a leak sooner than a new
-process for each sync, as Dagster starts it. Once a day every table is compared with what Mode has; a difference ends it.
+process for each sync, as Dagster starts it. Once a day every table is compared with what Mode has; a difference is
+the end.
 The rate limit is out of the way. The whole takes hours; `--every` is the time between syncs, in hours.
 """
 
@@ -216,7 +217,9 @@ def serve_syncs(pipe: Connection, settings: dict[str, str]) -> None:
             asked = sync.client.requests_by_endpoint
             synced = Synced(
                 requests=sync.requests,
-                changed=sum(report.lists + report.empty for name, report in sync.reports.items() if name not in listing),
+                changed=sum(
+                    report.lists + report.empty for name, report in sync.reports.items() if name not in listing
+                ),
                 listing=sum(asked.get(name, 0) for name in listing),
                 seconds=time.monotonic() - began,
                 rss=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6,
