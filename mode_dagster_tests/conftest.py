@@ -29,7 +29,7 @@ SMALL = SandboxOptions(reports=12, spaces=4, days=20, rate_limit_requests=100_00
 @pytest.fixture(autouse=True)
 def clean_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith((ENV_PREFIX, "DESTINATION__", "DAGSTER_HOME")):
+        if name.startswith((ENV_PREFIX, "DESTINATION_", "DAGSTER_HOME")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))

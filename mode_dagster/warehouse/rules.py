@@ -3,7 +3,8 @@
 Here: one rule for one kind of expression, and for each engine the rules that it needs.
 Not here: what else the engines differ in, and when the rules are used (`engines`).
 
-Every rule follows the engine's own manual; those of Postgres were run, the others were not (docs/destinations.md).
+The rules of Postgres were run; the others were written from what is known of the engine, and never run
+(docs/destinations.md).
 A text that is cast to TIMESTAMP before `AT TIME ZONE` is a local time, anything else there is a point in time: sqlglot
 can't know, and DuckDB's `AT TIME ZONE` means the opposite for the two.
 """
