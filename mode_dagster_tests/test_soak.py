@@ -12,10 +12,9 @@ from mode_dagster.extract.pipeline import KEPT_PACKAGES
 from mode_dagster.sandbox import Sandbox
 from mode_dagster.sandbox.shapes import SHAPES
 
-SYNCS = 6
+SYNCS = 5
 HOURS_BETWEEN = 7
 """No divisor of a day, so that each hour of it has its turn."""
-BOOKKEEPING = ("_dlt_loads", "_dlt_pipeline_state", "_dlt_version")
 
 
 class Seen:
@@ -91,7 +90,7 @@ def requests_below_listings(world: Sandbox) -> Counter[str]:
     return +Counter({name: asked[name] for name in names})
 
 
-def test_each_sync_of_some_days_is_right_and_costs_what_changed(world, clock, load_from, assert_true):
+def test_each_sync_of_some_days_is_right_and_costs_what_changed(world, clock, load_from, assert_true, query):
     load_from(world)
     changes = 0
     for number in range(SYNCS):
@@ -104,15 +103,18 @@ def test_each_sync_of_some_days_is_right_and_costs_what_changed(world, clock, lo
         assert_true(world)
         changes += asked.total()
     assert changes > SYNCS
+    # one load of the listings and one of what changed; rows name the loads that they came with
+    assert query("SELECT count(*) FROM mode_analytics_data._dlt_loads") == [(2 * (SYNCS + 1),)]
+    assert query("SELECT count(*) FROM mode_analytics_data._dlt_pipeline_state") == [(1,)]
 
 
-def test_what_syncs_leave_behind_is_bounded(world, load_from, query, tmp_path):
-    """A row of `_dlt_loads` for each load, which rows refer to, and nothing else."""
-    for _ in range(KEPT_PACKAGES + 3):
-        load_from(world, "spaces")
-    rows = {table: query(f"SELECT count(*) FROM mode_analytics_data.{table}") for table in BOOKKEEPING}
-    assert rows == {"_dlt_loads": [(KEPT_PACKAGES + 3,)], "_dlt_pipeline_state": [(1,)], "_dlt_version": [(1,)]}
-    kept = {path.name for path in tmp_path.glob("dlt/pipelines/*/load/loaded/*")}
-    newest = query(f"SELECT load_id FROM mode_analytics_data._dlt_loads ORDER BY load_id DESC LIMIT {len(kept)}")
-    assert len(kept) == KEPT_PACKAGES + 1
-    assert kept == {load_id for (load_id,) in newest}
+def test_dlt_keeps_a_bounded_number_of_old_loads_in_its_folder(world, load_from, query, tmp_path):
+    load_from(world, "spaces")
+    (folder,) = tmp_path.glob("dlt/pipelines/*/load/loaded")
+    old = [f"10000000{number}.5" for number in range(10, 30)]
+    for load_id in old:
+        (folder / load_id / "completed_jobs").mkdir(parents=True)
+    load_from(world, "spaces")
+    loads = query("SELECT load_id FROM mode_analytics_data._dlt_loads ORDER BY load_id")
+    (first, second) = (load_id for (load_id,) in loads)
+    assert sorted(path.name for path in folder.iterdir()) == [*old[1 - KEPT_PACKAGES :], first, second]
