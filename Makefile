@@ -74,6 +74,7 @@ fix: setup-dev ## Mend what the linter can mend
 .PHONY: docs
 docs: setup-dev ## Write the generated pages of docs/ and build the site
 	@$(BIN)/mode-dagster docs docs
+	@$(BIN)/python benchmarks/bench_scale.py --page docs/scale.md
 	@RENEW_DOCS=yes $(BIN)/pytest mode_dagster_tests/test_docs_models.py mode_dagster_tests/test_tutorial.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The site is in site/: open site/index.html"
