@@ -363,9 +363,7 @@ def test_a_report_fails_when_it_used_to_work_and_its_latest_finished_run_failed(
 
 
 def test_a_success_before_the_loaded_history_counts(file):
-    file(
-        {}, reports=[{"token": "old", "last_successfully_run_at": "2025-01-01 10:00"}], runs=[run("old", 3, "failed")]
-    )
+    file({}, reports=[{"token": "old", "last_successfully_run_at": "2025-01-01 10:00"}], runs=[run("old", 3, "failed")])
     assert tokens(failing_reports(Workspace())) == ["old"]
 
 
