@@ -58,7 +58,15 @@ ui: setup $(DAGSTER_HOME)/dagster.yaml ## Start Dagster's UI on http://localhost
 .PHONY: test
 test: setup-dev ## Run the linters and the tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 3
+
+.PHONY: kills
+kills: setup-dev ## Kill syncs at 50 moments instead of the 20 of make test
+	@MODE_KILLS=50 $(BIN)/pytest mode_dagster_tests/test_kills.py
+
+.PHONY: coverage
+coverage: setup-dev ## Measure what the tests cover (takes half as long again as make test)
+	@$(BIN)/pytest -n 2 --cov=mode_dagster --cov-report=term:skip-covered
 
 .PHONY: lint
 lint: setup-dev ## Check style, format and types

@@ -88,15 +88,6 @@ def query() -> Callable[[str], list[tuple]]:
 
 
 @pytest.mark.parametrize("table_format", ["", "delta"])
-def test_days_of_life_end_with_the_tables_that_mode_has(files, table_format, world, clock, load_from, assert_true):
-    files(table_format)
-    load_from(world)
-    clock.pass_by(days=19)
-    load_from(world)
-    assert_true(world)
-
-
-@pytest.mark.parametrize("table_format", ["", "delta"])
 def test_in_a_bucket_too(bucket, table_format, world, clock, load_from, assert_true):
     bucket(table_format)
     load_from(world)
@@ -129,9 +120,8 @@ def test_what_is_gone_is_marked_and_read_again_when_it_returns(files, world, clo
     assert query(marked) == [(0,)]
 
 
-@pytest.mark.parametrize("where", ["files", "bucket"])
-def test_the_job_makes_every_model_and_check(where, request, sandbox, reads, query):
-    request.getfixturevalue(where)()
+def test_the_job_makes_every_model_and_check(files, sandbox, reads, query):
+    files()
     reads(sandbox)
     with dg.DagsterInstance.ephemeral() as instance:
         result = (

@@ -24,6 +24,8 @@ from mode_dagster_tests.killable import FILES, JOBS, REQUESTS, SECONDS, STATEMEN
 from mode_dagster_tests.truth import differences, keys, unlike
 
 SEED = int(os.environ.get("MODE_KILLS_SEED", "1"))
+KILLS = int(os.environ.get("MODE_KILLS", "20"))
+"""How many in all; `make kills` takes 50."""
 FIRST = datetime(2026, 6, 1, 9, 5, tzinfo=UTC)
 LATER = FIRST + timedelta(days=9)
 """After some edits and many runs; a report is gone and another one is there."""
@@ -153,10 +155,10 @@ def moments(name: str, whole: End) -> Iterator[Moment]:
 @pytest.mark.parametrize(
     ("now", "how", "kills"),
     [
-        pytest.param(FIRST, ALONE, 20, id="a first load"),
-        pytest.param(LATER, ALONE, 20, id="a later sync"),
-        pytest.param(FIRST, IN_DAGSTER, 5, id="a first load, in Dagster"),
-        pytest.param(LATER, IN_DAGSTER, 5, id="a later sync, in Dagster"),
+        pytest.param(FIRST, ALONE, 2 * KILLS // 5, id="a first load"),
+        pytest.param(LATER, ALONE, 2 * KILLS // 5, id="a later sync"),
+        pytest.param(FIRST, IN_DAGSTER, KILLS // 10, id="a first load, in Dagster"),
+        pytest.param(LATER, IN_DAGSTER, KILLS // 10, id="a later sync, in Dagster"),
     ],
 )
 def test_a_sync_killed_at_any_moment_is_made_right_by_the_next(now, how, kills, mode, unkilled, request):

@@ -12,7 +12,7 @@ from mode_dagster.extract.pipeline import KEPT_PACKAGES
 from mode_dagster.sandbox import Sandbox
 from mode_dagster.sandbox.shapes import SHAPES
 
-SYNCS = 5
+SYNCS = 3
 HOURS_BETWEEN = 7
 """No divisor of a day, so that each hour of it has its turn."""
 

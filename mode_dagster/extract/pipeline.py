@@ -197,13 +197,13 @@ def no_other_sync(pipeline: Pipeline) -> Iterator[None]:
     Raises:
         DestinationBusy: Another sync is under way.
     """
-    folders = [Path(pipeline.pipelines_dir) / pipeline.pipeline_name]
-    if destination_type() == "duckdb":
-        folders.append(Path(f"{database_path()}.{pipeline.dataset_name}"))
+    locked = [Path(pipeline.pipelines_dir) / pipeline.pipeline_name]
+    locked[0].parent.mkdir(parents=True, exist_ok=True)
+    if destination_type() == "duckdb" and Path(database_path()).parent.is_dir():
+        locked.append(Path(f"{database_path()}.{pipeline.dataset_name}"))
     with ExitStack() as locks:
         try:
-            for path in folders:
-                path.parent.mkdir(parents=True, exist_ok=True)
+            for path in locked:
                 locks.enter_context(FileLock(f"{path}.lock", timeout=0))
         except Timeout:
             raise DestinationBusy(
