@@ -58,10 +58,14 @@ ui: setup $(DAGSTER_HOME)/dagster.yaml ## Start Dagster's UI on http://localhost
 .PHONY: test
 test: setup-dev ## Run the linters and the tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 3
+	@$(BIN)/pytest -n 3 -m "not slow"
+
+.PHONY: test-slow
+test-slow: setup-dev ## Run what takes long: whole deployments, days of syncs, the tutorial
+	@$(BIN)/pytest -n 2 -m slow
 
 .PHONY: kills
-kills: setup-dev ## Kill syncs at 50 moments instead of the 20 of make test
+kills: setup-dev ## Kill syncs at 50 moments instead of the 10 of make test
 	@MODE_KILLS=50 $(BIN)/pytest mode_dagster_tests/test_kills.py
 
 .PHONY: coverage

@@ -27,6 +27,8 @@ from mode_dagster_tests.conftest import SMALL
 from mode_dagster_tests.deployed import BIN, COMPOSE, DEPLOY, ROOT, Deployment, instructions
 from mode_dagster_tests.processes import HOST, Program, free_port, listens, postgres, until
 
+pytestmark = pytest.mark.slow
+
 
 def environment_file():
     """What env.example has in it."""

@@ -72,6 +72,7 @@ def workers(folder, *names):
 
 
 @pytest.fixture
+@pytest.mark.slow
 def server(tmp_path, monkeypatch):
     """Postgres for Dagster and for the tables, Redis for Celery, and an environment that says so."""
     with postgres() as database, redis(tmp_path) as port:

@@ -25,7 +25,7 @@ from mode_dagster_tests.killable import FILES, JOBS, REQUESTS, SECONDS, STATEMEN
 from mode_dagster_tests.truth import differences, keys, unlike
 
 SEED = int(os.environ.get("MODE_KILLS_SEED", "1"))
-KILLS = int(os.environ.get("MODE_KILLS", "20"))
+KILLS = int(os.environ.get("MODE_KILLS", "10"))
 """How many in all; `make kills` takes 50."""
 FIRST = datetime(2026, 6, 1, 9, 5, tzinfo=UTC)
 LATER = FIRST + timedelta(days=9)

@@ -6,11 +6,15 @@
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from mode_dagster.extract.client import PAGE
 from mode_dagster.extract.endpoints import FINISHED
 from mode_dagster.extract.pipeline import KEPT_PACKAGES
 from mode_dagster.sandbox import Sandbox
 from mode_dagster.sandbox.shapes import SHAPES
+
+pytestmark = pytest.mark.slow
 
 SYNCS = 3
 HOURS_BETWEEN = 7

@@ -9,7 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mode_dagster.settings import ENV_PREFIX
+
+pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parent.parent / "docs" / "tutorial.md"
 FILE = re.compile(r'^```\w+ title="(?P<name>[^"]+)"\n(?P<text>.*?)^```', re.S | re.M)
