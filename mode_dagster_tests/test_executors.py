@@ -72,7 +72,6 @@ def workers(folder, *names):
 
 
 @pytest.fixture
-@pytest.mark.slow
 def server(tmp_path, monkeypatch):
     """Postgres for Dagster and for the tables, Redis for Celery, and an environment that says so."""
     with postgres() as database, redis(tmp_path) as port:
@@ -115,6 +114,7 @@ def contents(address):
     return found
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_tables_that_one_process_makes(server, sandbox, reads, tmp_path, monkeypatch):
     reads(sandbox)
     with monkeypatch.context() as celery:
