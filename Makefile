@@ -100,4 +100,4 @@ lock: ## Renew all locks (needs uv)
 
 .PHONY: clean
 clean: ## Remove the environment, Dagster's home and the loaded data
-	@rm -rf .venv .dagster_home site mode_analytics.duckdb mode_analytics.duckdb.wal mode_workspace_report*.html
+	@rm -rf .venv .dagster_home site mode_analytics.duckdb mode_analytics.duckdb.wal mode_analytics.duckdb.*.lock mode_workspace_report*.html

@@ -1,9 +1,10 @@
 """Mode (mode.com) as Dagster assets in your own warehouse.
 
-Read in this order: `extract` (Mode to rows), `workspace` (what things are called), `translator` and `assets` (rows to
-assets), `contents`, `markdown` and `materialization` (what an asset's page tells), `models`, `lineage` and
-`workspace_report` (answers), `checks` and `freshness` (is it right, is it recent), `jobs`, `schedules` and `sensors`
-(when), `build` and `component` (all together), `settings` (what can be set), `cli`, `sandbox` (a Mode to try it with).
+Read in this order: `extract` (Mode to rows), `warehouse` (where they are), `workspace` (what things are called),
+`translator` and `assets` (rows to assets), `contents`, `markdown` and `materialization` (what an asset's page tells),
+`models`, `lineage` and `workspace_report` (answers), `checks` and `freshness` (is it right, is it recent), `jobs`,
+`schedules` and `sensors` (when), `executors` (where), `build` and `component` (all together), `settings` (what can be
+set), `cli`, `sandbox` (a Mode to try it with).
 
 In a project of your own: `from mode_dagster import build_mode_definitions`.
 """

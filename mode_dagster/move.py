@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from dlt.common.json import json
 
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import ModeConfigError
@@ -29,6 +28,7 @@ from mode_dagster.extract.pipeline import (
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.models import MODELS
 from mode_dagster.warehouse import DuckDBWarehouse, open_warehouse
+from mode_dagster.warehouse.base import loadable
 from mode_dagster.workspace import Workspace
 
 BATCH = 5_000
@@ -52,14 +52,13 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
     pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
     with mode_errors(), no_other_sync(pipeline), duckdb.connect(str(file), read_only=True) as connection:
         with open_warehouse(pipeline) as warehouse:
-            _refuse_rows(warehouse.columns(workspace.dataset), workspace)
+            _refuse_rows(warehouse.tables(workspace.dataset), workspace)
         source = _LoadedFile(connection, workspace.dataset)
         tables = [table for table in BY_NAME if table in source.columns]
         pipeline.run(mode_analytics_source(source).with_resources(*tables, LEDGER), **load_options())
         with open_warehouse(pipeline) as warehouse:
-            kept = {model.name: model for model in MODELS.values() if model.kept}
             there = source.warehouse.columns(workspace.marts)
-            for name in kept.keys() & there.keys():
+            for name in (name for name, model in MODELS.items() if model.kept and name in there):
                 rows = source.warehouse.query(f"SELECT * FROM {workspace.marts}.{name}").by_name()
                 warehouse.write(f"{workspace.marts}.{name}", there[name], rows)
                 source.copied[name] = len(rows)
@@ -93,15 +92,7 @@ class _LoadedFile:
         names = [column[0] for column in result.description or []]
         while rows := result.fetchmany(BATCH):
             self.copied[table] = self.copied.get(table, 0) + len(rows)
-            yield [_row(zip(names, row, strict=True), documents) for row in rows]
-
-
-def _row(values: Any, documents: Collection[str]) -> dict[str, Any]:
-    return {
-        name: json.loads(value) if name in documents else value
-        for name, value in values
-        if value is not None and not name.startswith("_dlt_")
-    }
+            yield [loadable(dict(zip(names, row, strict=True)), documents) for row in rows]
 
 
 def _refuse_the_same(file: Path) -> None:
@@ -114,7 +105,7 @@ def _refuse_the_same(file: Path) -> None:
         )
 
 
-def _refuse_rows(tables: Mapping[str, Any], workspace: Workspace) -> None:
+def _refuse_rows(tables: Collection[str], workspace: Workspace) -> None:
     if LEDGER in tables:
         raise ModeConfigError(
             f"Refused to move into {destination_type()}: {workspace.dataset} is already loaded there. "

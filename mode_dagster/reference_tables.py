@@ -107,7 +107,7 @@ class Answer:
 
 def missing_sources(warehouse: Warehouse, workspace: Workspace) -> Sequence[str]:
     """The tables to read that are not there."""
-    there = warehouse.columns(workspace.dataset)
+    there = warehouse.tables(workspace.dataset)
     return [source for source in SOURCES if source not in there]
 
 

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mode_dagster.extract.endpoints import ENDPOINTS
+from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.sandbox import Sandbox, SandboxOptions, serve
+from mode_dagster.warehouse import open_warehouse
 
 START = datetime(2026, 6, 1, 9, 5, tzinfo=UTC)
 LIVELY = SandboxOptions(reports=14, spaces=3, rate_limit_requests=1_000_000, epoch=datetime(2026, 5, 26, tzinfo=UTC))
@@ -38,6 +40,21 @@ def clock() -> Clock:
 def world(clock: Clock) -> Iterator[Sandbox]:
     with serve(replace(LIVELY, clock=clock)) as served:
         yield served
+
+
+def until_a_report_is_gone(world: Sandbox, clock: Clock) -> str:
+    """Days pass until a report is deleted; which one."""
+    before = world.world.truth("reports")
+    while before <= world.world.truth("reports"):
+        clock.pass_by(days=1)
+    (gone, *_) = before - world.world.truth("reports")
+    return gone
+
+
+def query_destination(sql: str) -> list[tuple]:
+    """Rows of a query on the destination that the environment names."""
+    with open_warehouse(mode_pipeline()) as warehouse:
+        return warehouse.query(sql).rows
 
 
 @pytest.fixture

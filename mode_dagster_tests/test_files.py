@@ -16,6 +16,7 @@ from mode_dagster.extract.pipeline import load_options, mode_pipeline, read_ware
 from mode_dagster.models import MODELS
 from mode_dagster.warehouse import open_warehouse
 from mode_dagster.workspace import MARTS
+from mode_dagster_tests.living import query_destination, until_a_report_is_gone
 
 BUCKET = "warehouse"
 
@@ -79,12 +80,7 @@ def bucket(s3, monkeypatch) -> Callable[..., None]:
 @pytest.fixture
 def query() -> Callable[[str], list[tuple]]:
     """Rows of a query on the files."""
-
-    def run(sql: str) -> list[tuple]:
-        with open_warehouse(mode_pipeline()) as warehouse:
-            return warehouse.query(sql).rows
-
-    return run
+    return query_destination
 
 
 @pytest.mark.parametrize("table_format", ["", "delta"])
@@ -108,10 +104,7 @@ def test_an_unchanged_workspace_is_known_from_the_files_alone(files, world, load
 def test_what_is_gone_is_marked_and_read_again_when_it_returns(files, world, clock, load_from, query):
     files()
     load_from(world)
-    before = world.world.truth("reports")
-    while before <= world.world.truth("reports"):
-        clock.pass_by(days=1)
-    (gone, *_) = before - world.world.truth("reports")
+    gone = until_a_report_is_gone(world, clock)
     load_from(world)
     assert query(f"SELECT deleted_at FROM mode_analytics_data.reports WHERE token = '{gone}'") == [(clock.now,)]
     kept = f"SELECT count(*) FROM mode_analytics_data.sync_ledger WHERE parent = '{gone}' AND endpoint = 'queries'"

@@ -13,7 +13,7 @@ import requests
 from mode_dagster.extract.endpoints import BY_NAME, Listing
 from mode_dagster.extract.errors import ModeConfigError, ModeListingError
 from mode_dagster.sandbox import Fault, Sandbox, serve
-from mode_dagster_tests.living import LIVELY, START, Clock
+from mode_dagster_tests.living import LIVELY, START, Clock, until_a_report_is_gone
 
 
 @pytest.fixture
@@ -71,10 +71,7 @@ def test_days_of_life_end_with_the_tables_that_mode_has(world, clock, load_from,
 
 def test_deleted_reports_are_marked_with_all_below_them_and_their_history_stays(world, clock, load_from, query):
     load_from(world)
-    before = world.world.truth("reports")
-    while before <= world.world.truth("reports"):
-        clock.pass_by(days=1)
-    (gone, *_) = before - world.world.truth("reports")
+    gone = until_a_report_is_gone(world, clock)
     load_from(world)
     assert query(f"SELECT deleted_at FROM mode_analytics_data.reports WHERE token = '{gone}'") == [(clock.now,)]
     for table in ("queries", "charts", "report_filters", "report_schedules"):

@@ -6,11 +6,11 @@ import duckdb
 import pytest
 
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.move import move
-from mode_dagster.warehouse import DuckDBWarehouse, open_warehouse
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
+from mode_dagster_tests.living import query_destination, until_a_report_is_gone
 from mode_dagster_tests.loaded_postgres import Server, point, server
 
 __all__ = ["server"]
@@ -21,23 +21,16 @@ ONLY = Workspace()
 @pytest.fixture
 def query() -> Callable[[str], list[tuple]]:
     """Rows of a query on the destination that is set."""
-
-    def run(sql: str) -> list[tuple]:
-        with open_warehouse(mode_pipeline()) as warehouse:
-            return warehouse.query(sql).rows
-
-    return run
+    return query_destination
 
 
 @pytest.fixture
 def file(tmp_path, world, clock, load_from):
     """A file with days of history: deleted things, and snapshots of two days."""
     path = tmp_path / "mode_analytics.duckdb"
-    before = world.world.truth("reports")
     load_from(world)
     snapshot(path, clock.now)
-    while before <= world.world.truth("reports"):
-        clock.pass_by(days=1)
+    until_a_report_is_gone(world, clock)
     load_from(world)
     snapshot(path, clock.now)
     return path

@@ -2,8 +2,6 @@
 
 import json
 import subprocess
-import sys
-import sysconfig
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from mode_dagster.sandbox import serve
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.conftest import SMALL
+from mode_dagster_tests.distribution import build, fresh_environment
 
 ROOT = Path(__file__).parents[1]
 LOADED = ("spaces", "reports", "runs", "data_sources", "queries", "query_runs", "users", "workspaces", "run_facts")
@@ -93,16 +92,9 @@ def test_settings_of_the_only_workspace_may_stand_beside_those_of_a_named_one(mo
 def fresh_python(tmp_path_factory) -> str:
     """The interpreter of a new virtual environment with the wheel in it; dependencies are lent, the checkout is not."""
     folder = tmp_path_factory.mktemp("fresh")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
-    python = str(folder / "venv/bin/python")
-    (site,) = (folder / "venv/lib").glob("python*/site-packages")
-    (site / "lent.pth").write_text(sysconfig.get_paths()["purelib"])
+    build(ROOT, folder, "-t", "wheel")
     (wheel,) = folder.glob("*.whl")
-    install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
-    return python
+    return str(fresh_environment(folder / "venv", wheel, ()) / "python")
 
 
 def test_the_component_loads_from_ten_lines_of_yaml_and_the_wheel(fresh_python, tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ from mode_dagster.warehouse import DuckDBWarehouse, MissingError, Rows, Warehous
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import read_facts
 from mode_dagster_tests.conftest import NOON
+from mode_dagster_tests.living import query_destination, until_a_report_is_gone
 from mode_dagster_tests.loaded_file import file
 from mode_dagster_tests.loaded_postgres import database, loaded, server
 from mode_dagster_tests.random_rows import random_rows
@@ -51,12 +52,7 @@ TYPES = {
 @pytest.fixture
 def query() -> Callable[[str], list[tuple]]:
     """Rows of a query on the database that the environment names."""
-
-    def run(sql: str) -> list[tuple]:
-        with open_warehouse(mode_pipeline()) as warehouse:
-            return warehouse.query(sql).rows
-
-    return run
+    return query_destination
 
 
 def build(warehouse: Warehouse, now=NOON) -> None:
@@ -180,10 +176,7 @@ def test_days_of_life_end_with_the_tables_that_mode_has(
     again = load_from(world)
     assert again.requests < first.requests / 3, "what is loaded is known from the database alone"
     assert again.reports["queries"].lists == 0
-    before = world.world.truth("reports")
-    while before <= world.world.truth("reports"):
-        clock.pass_by(days=1)
-    (gone, *_) = before - world.world.truth("reports")
+    gone = until_a_report_is_gone(world, clock)
     load_from(world)
     assert_true(world)
     assert query(f"SELECT deleted_at FROM mode_analytics_data.reports WHERE token = '{gone}'") == [(clock.now,)]

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mode_dagster.extract.client import PAGE, WINDOW_MARGIN
-from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.ledger import Values, is_known_empty, is_listing, moment
 from mode_dagster.extract.rows import whole
 
@@ -81,7 +80,7 @@ def duration(seconds: float) -> str:
 
 def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
     """Counts what is due, and not read yet, for the tables of `walks`."""
-    reports = {str(values["report_token"]) for values in sync.known(BY_NAME["reports"])}
+    reports = sync.report_tokens()
     changed: set[str] = set()
     tables = []
     for walk in walks:

@@ -131,10 +131,10 @@ def mark_deleted(pipeline: Pipeline, listing: Listing, now: datetime) -> Mapping
         How many rows were marked, by table.
     """
     with open_warehouse(pipeline) as warehouse:
-        loaded = warehouse.columns(pipeline.dataset_name)
+        loaded = warehouse.tables(pipeline.dataset_name)
         if LEDGER not in loaded:
             return {}
-        marks = _Marks(warehouse, pipeline.dataset_name, listing, loaded.keys())
+        marks = _Marks(warehouse, pipeline.dataset_name, listing, loaded)
         marked = {endpoint.name: marks.set(endpoint, now) for endpoint in ENDPOINTS if endpoint.name in loaded}
         warehouse.tidy(pipeline.dataset_name)
     return {table: count for table, count in marked.items() if count}

@@ -267,8 +267,7 @@ class Sync:
         return [ledger_row(line, self.settings.workspace, self.now()) for line in lines]
 
     def _refuse_unknown_reports(self) -> None:
-        known = {values["report_token"] for values in self.known(BY_NAME["reports"])} if self.only_reports else set()
-        if unknown := self.only_reports - known:
+        if self.only_reports and (unknown := self.only_reports - self.report_tokens()):
             raise ModeConfigError(
                 f"Could not restrict the sync to reports: {', '.join(sorted(unknown))} is not listed in the workspace "
                 f"{self.settings.workspace}. A report's token is the last part of its address."
@@ -316,6 +315,10 @@ class Sync:
             return []
         name, own = f"{BY_NAME[route.parent or ''].noun}_token", f"{BY_NAME[route.also].noun}_token"
         return [{**values, name: values[own]} for values in self.known(BY_NAME[route.also])]
+
+    def report_tokens(self) -> set[str]:
+        """The reports that are known."""
+        return {str(values["report_token"]) for values in self.known(BY_NAME["reports"])}
 
     def known(self, endpoint: Endpoint) -> list[Values]:
         """The rows of a table as children need them: just read, or stored where they were not read again."""

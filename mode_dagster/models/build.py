@@ -113,10 +113,11 @@ def table_name(model: Model, workspace: Workspace) -> str:
 
 
 def _need_sources(warehouse: Warehouse, model: Model, workspace: Workspace) -> None:
-    loaded, built = warehouse.columns(workspace.dataset), warehouse.columns(workspace.marts)
+    loaded, built = warehouse.tables(workspace.dataset), warehouse.tables(workspace.marts)
+    needed = reads(model)
     lacking = {
-        **{f"{workspace.dataset}.{name}": workspace.table_key(name) for name in reads(model).tables - loaded.keys()},
-        **{f"{workspace.marts}.{name}": workspace.model_key(name) for name in reads(model).models - built.keys()},
+        **{f"{workspace.dataset}.{name}": workspace.table_key(name) for name in needed.tables if name not in loaded},
+        **{f"{workspace.marts}.{name}": workspace.model_key(name) for name in needed.models if name not in built},
     }
     if lacking:
         keys = ", ".join(key.to_user_string() for key in lacking.values())
@@ -144,6 +145,6 @@ def _built(warehouse: Warehouse, model: Model, workspace: Workspace) -> Built:
     table = table_name(model, workspace)
     return Built(
         rows=warehouse.query(f"SELECT count(*) FROM {table}").first[0],
-        columns=list(warehouse.columns(workspace.marts)[model.name].items()),
+        columns=list(warehouse.types(table).items()),
         sample=warehouse.query(f"SELECT * FROM {table} LIMIT {SAMPLE_ROWS}").rows,
     )

@@ -12,7 +12,7 @@ import duckdb
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.warehouse.base import MissingError, NoWarehouseError, Rows, Warehouse, WarehouseError
-from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse, duckdb_errors
+from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
 
 __all__ = [
     "DuckDBWarehouse",
@@ -21,7 +21,6 @@ __all__ = [
     "Rows",
     "Warehouse",
     "WarehouseError",
-    "duckdb_errors",
     "open_warehouse",
 ]
 

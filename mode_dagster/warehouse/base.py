@@ -6,11 +6,15 @@ Not here: how a destination does it (`duckdb`, `files`, `server`).
 SQL is DuckDB's everywhere; names of tables are `schema.table`.
 """
 
+# ruff: noqa: S608 - names come from the catalogue and from heads of models that were checked
+
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
+
+from dlt.common.json import json
 
 
 class WarehouseError(Exception):
@@ -61,6 +65,15 @@ class Warehouse(ABC):
     def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:
         """The tables of a schema, their columns in order, and the columns' types as the destination calls them."""
 
+    def tables(self, schema: str) -> Collection[str]:
+        """The names of a schema's tables."""
+        return self.columns(schema).keys()
+
+    def types(self, table: str) -> Mapping[str, str]:
+        """The columns of one table that is there, and their types."""
+        schema, _, name = table.partition(".")
+        return self.columns(schema)[name]
+
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, where the destination can; else each statement for itself."""
@@ -78,9 +91,9 @@ class Warehouse(ABC):
             How many rows.
         """
 
-    @abstractmethod
     def delete(self, table: str, where: str) -> None:
         """Deletes rows."""
+        self.query(f"DELETE FROM {table} WHERE {where}")
 
     @abstractmethod
     def replace(self, table: str, select: str) -> None:
@@ -100,9 +113,11 @@ class Warehouse(ABC):
             rows: Values by column; a missing one is NULL.
         """
 
-    @abstractmethod
     def describe(self, table: str, meaning: str, columns: Mapping[str, str]) -> None:
         """Keeps descriptions of a table and its columns beside it, where the destination can."""
+        self.query(f"COMMENT ON TABLE {table} IS {literal(meaning)}")
+        for name, description in columns.items():
+            self.query(f"COMMENT ON COLUMN {table}.{quoted(name)} IS {literal(description)}")
 
     def tidy(self, schema: str) -> None:
         """Keeps what repeated loads leave behind in bounds, where the destination doesn't by itself."""
@@ -110,7 +125,21 @@ class Warehouse(ABC):
 
     def column_names(self, select: str) -> Sequence[str]:
         """The columns of a query, which is not run."""
-        return self.query(f"SELECT * FROM ({select}) AS described LIMIT 0").columns  # noqa: S608 - SQL of this package
+        return self.query(f"SELECT * FROM ({select}) AS described LIMIT 0").columns
+
+
+def loadable(row: Mapping[str, Any], documents: Collection[str]) -> dict[str, Any]:
+    """A stored row as dlt loads it again: without what dlt noted of it.
+
+    Args:
+        row: Values by column.
+        documents: The columns of JSON, whose values may be texts.
+    """
+    return {
+        column: json.loads(value) if column in documents and isinstance(value, str) else value
+        for column, value in row.items()
+        if not column.startswith("_dlt_")
+    }
 
 
 def literal(text: str) -> str:

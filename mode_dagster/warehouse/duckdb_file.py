@@ -68,10 +68,6 @@ class DuckDBWarehouse(Warehouse):
         (count,) = self.query(f"UPDATE {table} SET {values} WHERE {where}").first
         return int(count)
 
-    def delete(self, table: str, where: str) -> None:
-        """Deletes rows."""
-        self.query(f"DELETE FROM {table} WHERE {where}")
-
     def replace(self, table: str, select: str) -> None:
         """Makes a table anew from a query."""
         self._need_schema(table)
@@ -101,12 +97,6 @@ class DuckDBWarehouse(Warehouse):
                 self._connection.execute(
                     f"INSERT INTO {table} SELECT * FROM (SELECT unnest(from_json(?, ?), recursive := true))", values
                 )
-
-    def describe(self, table: str, meaning: str, columns: Mapping[str, str]) -> None:
-        """Keeps descriptions as comments."""
-        self.query(f"COMMENT ON TABLE {table} IS {literal(meaning)}")
-        for name, description in columns.items():
-            self.query(f"COMMENT ON COLUMN {table}.{quoted(name)} IS {literal(description)}")
 
     def _need_schema(self, table: str) -> None:
         self.query(f"CREATE SCHEMA IF NOT EXISTS {table.partition('.')[0]}")

@@ -15,21 +15,20 @@ tables never change, and DuckDB then needs none of its extensions.
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow.parquet as parquet  # type: ignore[import-untyped]
-from dlt.common.json import json
 from dlt.common.schema import Schema
 from dlt.common.schema.utils import get_columns_names_with_prop
 from dlt.common.utils import uniq_id
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.pipeline.pipeline import Pipeline
 
-from mode_dagster.warehouse.base import literal, quoted
+from mode_dagster.warehouse.base import literal, loadable, quoted
 from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
 
 GONE = "_is_gone"
@@ -84,6 +83,16 @@ class FilesWarehouse(DuckDBWarehouse):
         for table in self._tables(schema):
             self._view(schema, table)
         return super().columns(schema)
+
+    def tables(self, schema: str) -> Collection[str]:
+        """The names of a schema's tables; no file is read for them."""
+        return self._tables(schema).keys()
+
+    def types(self, table: str) -> Mapping[str, str]:
+        """The columns of one table, whose files alone are read."""
+        schema, _, name = table.partition(".")
+        self._view(schema, name)
+        return super().columns(schema)[name]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -170,14 +179,7 @@ class FilesWarehouse(DuckDBWarehouse):
         name = table.partition(".")[2]
         columns = self._schema.get_table_columns(name)
         documents = {column for column, hints in columns.items() if hints.get("data_type") == "json"}
-        fresh = [
-            {
-                column: json.loads(value) if column in documents and isinstance(value, str) else value
-                for column, value in row.items()
-                if not column.startswith("_dlt_")
-            }
-            for row in rows
-        ]
+        fresh = [loadable(row, documents) for row in rows]
         if fresh:
             self._pipeline.run(
                 fresh, table_name=name, write_disposition="merge", primary_key=self._key(name), schema=self._schema

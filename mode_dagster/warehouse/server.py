@@ -78,10 +78,6 @@ class ServerWarehouse(Warehouse):
             self.query(f"UPDATE {table} SET {values} WHERE {where}")
         return int(count)
 
-    def delete(self, table: str, where: str) -> None:
-        """Deletes rows."""
-        self.query(f"DELETE FROM {table} WHERE {where}")
-
     def replace(self, table: str, select: str) -> None:
         """Makes a table anew from a query."""
         self._need_schema(table)
@@ -116,11 +112,9 @@ class ServerWarehouse(Warehouse):
             self._run(f"INSERT INTO {self._full_name(table)} ({columns}) VALUES {values}")
 
     def describe(self, table: str, meaning: str, columns: Mapping[str, str]) -> None:
-        """Keeps descriptions as comments."""
+        """Keeps descriptions as comments, where there are any."""
         if self._engine.comments:
-            self.query(f"COMMENT ON TABLE {table} IS {literal(meaning)}")
-            for name, description in columns.items():
-                self.query(f"COMMENT ON COLUMN {table}.{quoted(name)} IS {literal(description)}")
+            super().describe(table, meaning, columns)
 
     def _create(self, table: str, definition: str) -> None:
         if self._engine.transactional_ddl:

@@ -131,7 +131,7 @@ def read_facts(warehouse: Warehouse, workspace: Workspace) -> Facts:
     Raises:
         ModelError: A model's table is missing.
     """
-    there = warehouse.columns(workspace.marts)
+    there = warehouse.tables(workspace.marts)
     lacking = [name for name in READS if name not in there]
     _need_models(workspace, [name for name in NEEDED if name in lacking])
     words = {"marts": workspace.marts, "days": DAYS, "most": MOST}
