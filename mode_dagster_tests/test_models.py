@@ -55,7 +55,7 @@ def query_run(token: str, days: float, state: str = "succeeded", seconds: float 
     return {**run(token, days, state, seconds), "query_token": "q1", **more}
 
 
-MINE = ["report_catalogue", "run_facts", "report_health", "query_performance", "workspace_daily"]
+MINE = ["report_owners", "report_catalogue", "run_facts", "report_health", "query_performance", "workspace_daily"]
 
 
 @pytest.mark.parametrize("model", MINE)
@@ -72,7 +72,7 @@ def test_rows_that_say_nothing_but_their_key_are_no_error(answers, model):
         query_runs=[{"token": "c", "run_token": "a"}, {"token": "d"}],
         queries=[{"token": "q1"}],
     )
-    assert len(rows) == {"report_catalogue": 1, "run_facts": 2}.get(model, 0)
+    assert len(rows) == {"report_owners": 1, "report_catalogue": 1, "run_facts": 2}.get(model, 0)
 
 
 # run_facts
@@ -165,6 +165,47 @@ def test_runs_of_deleted_reports_and_purged_results_stay(answers):
     )
     assert fact["is_report_deleted"]
     assert fact["is_purged"]
+
+
+# report_owners
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("members", {"member_token": "m", "member_username": "ada", "member_email": "ada@example.com"}),
+        ("memberships", {"member_token": "m", "member_username": "ada", "email": "ada@example.com"}),
+        ("users", {"token": "u", "username": "ada", "email": "ada@example.com"}),
+    ],
+)
+def test_an_owner_is_the_same_to_every_model_whoever_tells_the_username(answers, table, columns):
+    def of(model: str) -> list[Any]:
+        rows = answers(
+            model,
+            reports=[{"token": "r1", "creator_email": "ada@example.com"}],
+            datasets=[{"token": "d1", "creator_email": "ada@example.com"}],
+            runs=[run("a", 1)],
+            **{table: [columns]},
+        )
+        return [row["owner_username"] for row in rows]
+
+    assert (of("report_owners"), of("report_catalogue"), of("report_health")) == (["ada", "ada"], ["ada"], ["ada"])
+
+
+def test_who_gets_a_report_is_counted_once_though_mode_tells_it_twice(answers):
+    silent, told = answers(
+        "report_owners",
+        reports=[{"token": "r1"}, {"token": "r2"}],
+        datasets=[{"token": "r1", "creator_username": "ada"}],
+        report_schedules=[
+            {"token": "s1", "report_token": "r2", "subscriber_count": 2},
+            {"token": "s2", "report_token": "r2", "subscriber_count": 3},
+            {"token": "s3", "report_token": "r2", "subscriber_count": 9, "deleted_at": ago(1)},
+        ],
+        report_subscriptions=[{"token": "b1", "report_token": "r2", "email_subscriber_count": 4}],
+    )
+    assert silent == {"report_token": "r1", "owner_username": "ada", "schedules": None, "subscribers": None}
+    assert told == {"report_token": "r2", "owner_username": None, "schedules": 2, "subscribers": 5}
 
 
 # report_catalogue
@@ -447,6 +488,7 @@ def test_people_are_counted_once_a_day_and_accounts_never(answers):
         ("run_facts", "duration_is_not_negative", "duration_seconds = -1"),
         ("run_facts", "queue_is_not_negative", "queue_seconds = -0.5"),
         ("run_facts", "outcome_fits_end", "outcome = 'unfinished', is_finished = FALSE"),
+        ("report_owners", "counts_are_not_negative", "subscribers = -1"),
         ("report_catalogue", "deleted_has_a_time", "state = 'deleted'"),
         ("report_catalogue", "counts_are_not_negative", "views = -1"),
         ("report_health", "success_rates_are_shares", "success_rate_7d = 1.5"),

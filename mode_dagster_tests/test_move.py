@@ -38,7 +38,7 @@ def file(tmp_path, world, clock, load_from):
 
 def snapshot(path, now) -> None:
     with duckdb.connect(str(path)) as connection:
-        for name in ("run_facts", "report_catalogue", "report_snapshots"):
+        for name in ("run_facts", "report_owners", "report_catalogue", "report_snapshots"):
             run_model(DuckDBWarehouse(connection), MODELS[name], ONLY, now)
 
 

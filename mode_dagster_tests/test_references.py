@@ -348,6 +348,7 @@ def usage():
             queries = loaded_queries(DuckDBWarehouse(connection), ONLY)
             write_tables(DuckDBWarehouse(connection), ONLY, queries, answer_all(queries, {}, NOON))
             run_model(DuckDBWarehouse(connection), MODELS["run_facts"], ONLY, NOON)
+            run_model(DuckDBWarehouse(connection), MODELS["report_owners"], ONLY, NOON)
             run_model(DuckDBWarehouse(connection), model, ONLY, NOON)
             for check in (key_check(model), *model.checks):
                 assert violations(DuckDBWarehouse(connection), model, check, ONLY, NOON).rows == [], check
@@ -420,7 +421,7 @@ def test_the_same_name_on_two_servers_is_two_tables(usage):
         known_rows(connection, data_sources=[POSTGRES, other], reports=[{"token": "r1"}], queries=with_other)
         queries = loaded_queries(DuckDBWarehouse(connection), ONLY)
         write_tables(DuckDBWarehouse(connection), ONLY, queries, answer_all(queries, {}, NOON))
-        for name in ("run_facts", "table_usage"):
+        for name in ("run_facts", "report_owners", "table_usage"):
             run_model(DuckDBWarehouse(connection), MODELS[name], ONLY, NOON)
         rows = found(connection, "SELECT warehouse, reports FROM mode_marts.table_usage ORDER BY warehouse")
     assert rows == [
@@ -438,7 +439,7 @@ def test_each_check_of_table_usage_fails_on_rows_that_break_it():
         queries = loaded_queries(DuckDBWarehouse(connection), ONLY)
         write_tables(DuckDBWarehouse(connection), ONLY, queries, answer_all(queries, {}, NOON))
         for check, broken in breaks.items():
-            for name in ("run_facts", "table_usage"):
+            for name in ("run_facts", "report_owners", "table_usage"):
                 run_model(DuckDBWarehouse(connection), MODELS[name], ONLY, NOON)
             connection.execute(f"UPDATE mode_marts.table_usage SET {broken}")
             failing = {

@@ -33,7 +33,6 @@
 WITH accounts AS (
   SELECT
     COALESCE(memberships.member_username, members.member_username, memberships.email, members.member_email) AS username,
-    COALESCE(memberships.email, members.member_email) AS email,
     memberships.name,
     memberships.admin AND memberships.deleted_at IS NULL AS is_admin,
     (
@@ -70,36 +69,19 @@ members AS (
   WHERE username IS NOT NULL
   GROUP BY username
 ),
--- the discovery listing names creators by e-mail
-emails AS (
-  SELECT email, MIN(username) AS username
-  FROM (
-    SELECT email, username FROM accounts
-    UNION ALL
-    SELECT email, username FROM mode_analytics_data.users
-  ) AS known
-  WHERE email IS NOT NULL
-  GROUP BY email
-),
 names AS (
   SELECT username, MAX(name) AS name
   FROM mode_analytics_data.users
   GROUP BY username
 ),
-scheduled AS (
-  SELECT DISTINCT report_token
-  FROM mode_analytics_data.report_schedules
-  WHERE deleted_at IS NULL
-),
 reports AS (
   SELECT
-    COALESCE(reports.creator_username, emails.username, reports.creator_email) AS username,
+    owners.owner_username AS username,
     reports.created_at,
     reports.deleted_at IS NULL AND NOT COALESCE(reports.archived, FALSE) AS is_live,
-    scheduled.report_token IS NOT NULL AS is_scheduled
+    owners.schedules IS NOT NULL AS is_scheduled
   FROM mode_analytics_data.reports AS reports
-  LEFT JOIN emails ON emails.email = reports.creator_email
-  LEFT JOIN scheduled ON scheduled.report_token = reports.token
+  LEFT JOIN mode_marts.report_owners AS owners ON owners.report_token = reports.token
 ),
 created AS (
   SELECT

@@ -64,12 +64,6 @@ chart_totals AS (
   WHERE deleted_at IS NULL
   GROUP BY report_token
 ),
-schedule_totals AS (
-  SELECT report_token, COUNT(*) AS schedules
-  FROM mode_analytics_data.report_schedules
-  WHERE deleted_at IS NULL
-  GROUP BY report_token
-),
 run_totals AS (
   SELECT
     report_token,
@@ -88,16 +82,6 @@ people AS (
   SELECT username, MAX(name) AS name
   FROM mode_analytics_data.users
   GROUP BY username
-),
-owners AS (
-  SELECT
-    reports.token AS report_token,
-    COALESCE(
-      reports.creator_username,
-      (SELECT MIN(member_username) FROM mode_analytics_data.members WHERE member_email = reports.creator_email),
-      reports.creator_email
-    ) AS owner_username
-  FROM mode_analytics_data.reports AS reports
 )
 SELECT
   reports.token AS report_token,
@@ -117,7 +101,7 @@ SELECT
   query_totals.data_sources,
   COALESCE(reports.query_count, query_totals.queries) AS queries,
   COALESCE(reports.chart_count, chart_totals.charts) AS charts,
-  COALESCE(reports.schedules_count, schedule_totals.schedules) AS schedules,
+  COALESCE(reports.schedules_count, owners.schedules) AS schedules,
   COALESCE(reports.runs_count, run_totals.runs) AS runs,
   COALESCE(reports.view_count, stats.view_count) AS views,
   reports.web_url,
@@ -131,11 +115,10 @@ SELECT
 FROM mode_analytics_data.reports AS reports
 LEFT JOIN mode_analytics_data.spaces AS spaces ON spaces.token = reports.space_token
 LEFT JOIN mode_analytics_data.report_stats AS stats ON stats.report_token = reports.token
-JOIN owners ON owners.report_token = reports.token
+LEFT JOIN mode_marts.report_owners AS owners ON owners.report_token = reports.token
 LEFT JOIN people ON people.username = owners.owner_username
 LEFT JOIN members ON members.username = owners.owner_username
 LEFT JOIN query_totals ON query_totals.report_token = reports.token
 LEFT JOIN sources ON sources.report_token = reports.token
 LEFT JOIN chart_totals ON chart_totals.report_token = reports.token
-LEFT JOIN schedule_totals ON schedule_totals.report_token = reports.token
 LEFT JOIN run_totals ON run_totals.report_token = reports.token

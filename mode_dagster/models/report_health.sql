@@ -93,11 +93,7 @@ SELECT
   reports.token AS report_token,
   reports.name AS report_name,
   spaces.name AS collection_name,
-  COALESCE(
-    reports.creator_username,
-    (SELECT MIN(member_username) FROM mode_analytics_data.members WHERE member_email = reports.creator_email),
-    reports.creator_email
-  ) AS owner_username,
+  owners.owner_username,
   COALESCE(reports.archived, FALSE) AS is_archived,
   streaks.failing_streak IS NOT NULL AS is_failing,
   COALESCE(streaks.failing_streak, 0) AS failing_streak,
@@ -119,6 +115,7 @@ SELECT
 FROM totals
 JOIN mode_analytics_data.reports AS reports ON reports.token = totals.report_token
 LEFT JOIN mode_analytics_data.spaces AS spaces ON spaces.token = reports.space_token
+LEFT JOIN mode_marts.report_owners AS owners ON owners.report_token = totals.report_token
 LEFT JOIN durations ON durations.report_token = totals.report_token
 LEFT JOIN streaks ON streaks.report_token = totals.report_token
 LEFT JOIN failures ON failures.report_token = totals.report_token AND failures.place = 1

@@ -43,18 +43,6 @@ WITH runs AS (
   FROM mode_marts.run_facts
   GROUP BY report_token
 ),
-schedules AS (
-  SELECT report_token, COUNT(*) AS schedules, SUM(subscriber_count) AS subscribers
-  FROM mode_analytics_data.report_schedules
-  WHERE deleted_at IS NULL
-  GROUP BY report_token
-),
-subscriptions AS (
-  SELECT report_token, SUM(email_subscriber_count) AS subscribers
-  FROM mode_analytics_data.report_subscriptions
-  WHERE deleted_at IS NULL
-  GROUP BY report_token
-),
 views AS (
   SELECT
     report_token,
@@ -69,11 +57,7 @@ reports AS (
     reports.token AS report_token,
     reports.name AS report_name,
     spaces.name AS collection_name,
-    COALESCE(
-      reports.creator_username,
-      (SELECT MIN(member_username) FROM mode_analytics_data.members WHERE member_email = reports.creator_email),
-      reports.creator_email
-    ) AS owner_username,
+    owners.owner_username,
     reports.created_at,
     GREATEST(reports.last_run_at, runs.last_run_at) AS last_run_at,
     -- a report whose runs could not be read may have been run by anybody
@@ -86,19 +70,17 @@ reports AS (
       WHEN COALESCE(reports.view_count, stats.view_count) = 0 THEN 'view_count'
       ELSE 'nothing'
     END AS views_known_from,
-    COALESCE(schedules.schedules, reports.schedules_count, stats.active_schedules_count, 0) > 0 AS is_scheduled,
+    COALESCE(owners.schedules, reports.schedules_count, stats.active_schedules_count, 0) > 0 AS is_scheduled,
     COALESCE(runs.run_minutes_30d, 0) AS run_minutes_30d,
     COALESCE(runs.run_minutes_90d, 0) AS run_minutes_90d,
-    -- both count the same people
-    CAST(GREATEST(schedules.subscribers, subscriptions.subscribers) AS BIGINT) AS subscribers,
+    owners.subscribers,
     reports.web_url
   FROM mode_analytics_data.reports AS reports
   LEFT JOIN mode_analytics_data.spaces AS spaces ON spaces.token = reports.space_token
   LEFT JOIN mode_analytics_data.report_stats AS stats
     ON stats.report_token = reports.token AND stats.deleted_at IS NULL
+  LEFT JOIN mode_marts.report_owners AS owners ON owners.report_token = reports.token
   LEFT JOIN runs ON runs.report_token = reports.token
-  LEFT JOIN schedules ON schedules.report_token = reports.token
-  LEFT JOIN subscriptions ON subscriptions.report_token = reports.token
   LEFT JOIN views ON views.report_token = reports.token
   WHERE reports.deleted_at IS NULL AND NOT COALESCE(reports.archived, FALSE)
 ),

@@ -35,11 +35,11 @@
 --   manual_runs_are_runs: manual_runs_30d <= runs_30d
 --   somebody_is_hit: reports + archived_reports > 0
 WITH readers AS (
-  SELECT token, name, creator_username, creator_email, archived, last_run_at, last_viewed_at, edited_at, last_saved_at
+  SELECT token, name, archived, last_run_at, last_viewed_at, edited_at, last_saved_at
   FROM mode_analytics_data.reports
   WHERE deleted_at IS NULL
   UNION ALL
-  SELECT token, name, creator_username, creator_email, archived, last_run_at, last_viewed_at, edited_at, last_saved_at
+  SELECT token, name, archived, last_run_at, last_viewed_at, edited_at, last_saved_at
   FROM mode_analytics_data.datasets
   WHERE deleted_at IS NULL
 ),
@@ -56,17 +56,16 @@ named AS (
     found.via_definition,
     reports.token AS report_token,
     reports.name AS report_name,
-    COALESCE(
-      reports.creator_username,
-      (SELECT MIN(member_username) FROM mode_analytics_data.members WHERE member_email = reports.creator_email),
-      reports.creator_email
-    ) AS owner_username,
+    owners.owner_username,
+    owners.schedules,
+    owners.subscribers,
     COALESCE(reports.archived, FALSE) AS is_archived,
     reports.last_run_at,
     reports.last_viewed_at,
     GREATEST(reports.edited_at, reports.last_saved_at) AS last_edited_at
   FROM mode_marts.report_table_references AS found
   JOIN readers AS reports ON reports.token = found.report_token
+  LEFT JOIN mode_marts.report_owners AS owners ON owners.report_token = found.report_token
 ),
 live AS (
   SELECT * FROM named WHERE NOT is_archived
@@ -81,18 +80,6 @@ runs AS (
   FROM mode_marts.run_facts
   GROUP BY report_token
 ),
-schedules AS (
-  SELECT report_token, COUNT(*) AS schedules, SUM(subscriber_count) AS subscribers
-  FROM mode_analytics_data.report_schedules
-  WHERE deleted_at IS NULL
-  GROUP BY report_token
-),
-subscriptions AS (
-  SELECT report_token, SUM(email_subscriber_count) AS subscribers
-  FROM mode_analytics_data.report_subscriptions
-  WHERE deleted_at IS NULL
-  GROUP BY report_token
-),
 hit AS (
   SELECT DISTINCT
     live.warehouse,
@@ -101,16 +88,13 @@ hit AS (
     live.report_name,
     live.last_viewed_at,
     live.last_edited_at,
-    COALESCE(schedules.schedules, 0) AS schedules,
-    -- both count the same people
-    GREATEST(schedules.subscribers, subscriptions.subscribers) AS subscribers,
+    COALESCE(live.schedules, 0) AS schedules,
+    live.subscribers,
     COALESCE(runs.runs_30d, 0) AS runs_30d,
     COALESCE(runs.manual_runs_30d, 0) AS manual_runs_30d,
     GREATEST(live.last_run_at, runs.last_run_at) AS last_run_at
   FROM live
   LEFT JOIN runs ON runs.report_token = live.report_token
-  LEFT JOIN schedules ON schedules.report_token = live.report_token
-  LEFT JOIN subscriptions ON subscriptions.report_token = live.report_token
 ),
 reports AS (
   SELECT
