@@ -76,6 +76,11 @@ class Column:
     """Whether it tells who somebody is, or may; the setting `personal_data` says what is stored of it."""
 
 
+def spoken(name: str) -> str:
+    """A name of the catalogue as it reads in a sentence."""
+    return name.replace("_", " ")
+
+
 def text(name: str, description: str, source: str = "", words: tuple[str, ...] = ()) -> Column:
     """A text column; ids are text too, because Mode sends them as number or string."""
     return Column(name, "text", description, source, words)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dlt.common.json import json
+
 from mode_dagster.extract.endpoints import ENDPOINTS, FINISHED, Endpoint, Listing, document, number, text, time
 from mode_dagster.extract.rows import whole
 
@@ -39,13 +41,19 @@ Values = Mapping[str, Any]
 Version = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What the ledger holds of one list."""
 
-    version: Version
+    document: Any
+    """The version as it is stored: JSON, as text or parsed already; None for none."""
     outcome: str
     read_at: datetime
+
+    @property
+    def version(self) -> Version:
+        """What the parent said when the list was read."""
+        return (json.loads(self.document) if isinstance(self.document, str) else self.document) or {}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mode_dagster.extract.client import PAGE, WINDOW_MARGIN
+from mode_dagster.extract.endpoints import Endpoint
 from mode_dagster.extract.ledger import Values, is_known_empty, is_listing, moment
 from mode_dagster.extract.rows import whole
 
@@ -88,7 +89,9 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
         if walk.done or route is None or route.parent is None or is_listing(walk.endpoint, sync.settings.listing):
             continue
         if "username" in route.placeholders or _is_below_selected(walk, walks):
-            requests = len(walk.preview()) + (_estimate_below(walk, walks) if walk.endpoint.name != "users" else 0)
+            requests = len(walk.lists.preview()) + (
+                _estimate_below(sync, walk, walks) if walk.endpoint.name != "users" else 0
+            )
             tables.append(PlannedTable(walk.endpoint.name, requests, requests, requests, 0))
             continue
         asked = [values for values in walk.left if not is_known_empty(walk.endpoint, values)]
@@ -117,7 +120,7 @@ def _is_below_selected(walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) ->
     return route is not None and any(w.endpoint.name == route.parent and not w.done for w in walks)
 
 
-def _estimate_below(walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> int:
+def _estimate_below(sync: "Sync", walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> int:
     """How many lists rows that are still to be read will bring, by Mode's counters; one each where there is none."""
     route = walk.route
     parent = next(w for w in walks if route is not None and w.endpoint.name == route.parent)
@@ -126,24 +129,24 @@ def _estimate_below(walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> in
         if is_known_empty(parent.endpoint, values) or is_known_empty(walk.endpoint, values):
             continue
         count = whole(values.get(parent.endpoint.counter))
-        before = whole(parent.counted_before(values)) if parent.is_incremental(values) else 0
+        before = whole(parent.lists.counted_before(values)) if parent.lists.is_incremental(values) else 0
         new = 1 if count is None or before is None else max(count - before, 0)
-        estimate += math.ceil(new * _share_in_window(walk, values)) if before == 0 else new
+        estimate += math.ceil(new * _share_in_window(sync, walk.endpoint, values)) if before == 0 else new
     return estimate
 
 
-def _share_in_window(walk: "EndpointWalk", values: Values) -> float:
+def _share_in_window(sync: "Sync", endpoint: Endpoint, values: Values) -> float:
     """Which share of all runs a report has had may fall into `query_run_days`, were they spread evenly."""
-    created, since = moment(values.get("created_at")), walk.parents_since
+    created, since = moment(values.get("created_at")), sync.since(endpoint.days) if endpoint.days else None
     if created is None or since is None:
         return 1.0
-    age, window = walk.now - created, walk.now - since
+    age, window = sync.now() - created, sync.now() - since
     return min(1.0, window / age) if age > timedelta(0) else 1.0
 
 
 def _pages(walk: "EndpointWalk", values: Values) -> int:
     """Requests for one list."""
     rows = whole(values.get(walk.endpoint.counter)) if walk.endpoint.counter else None
-    if rows is None or walk.is_incremental(values) or not walk.endpoint.history:
+    if rows is None or walk.lists.is_incremental(values) or not walk.endpoint.history:
         return 1
     return max(1, -(-rows // PAGE))

@@ -5,11 +5,11 @@ Not here: what follows from it (`ledger`, `sync`).
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dlt.common.json import json
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, FINISHED, Endpoint, Listing
@@ -21,47 +21,74 @@ STUCK = timedelta(days=7)
 """A run that has not finished after so long never will; it is not looked at again."""
 
 
+FEW = 1_000
+"""Tokens that a question may name; beyond that everything is asked for."""
+
+
 class Stored:
     """Reads the destination; without a pipeline there is nothing stored."""
 
     def __init__(self, pipeline: Pipeline | None = None) -> None:
         self._pipeline = pipeline
+        self._warehouse: Warehouse | None = None
         self._columns: dict[str, set[str]] = defaultdict(set)
+        self._read_at: dict[str, datetime] = {}
         self.workspaces: set[str] = set()
-        self._ledger: dict[str, dict[str, Entry]] = defaultdict(dict)
-        if pipeline is not None:
-            with open_warehouse(pipeline) as warehouse:
+        with self.opened() as warehouse:
+            if pipeline is not None and warehouse is not None:
                 self._look(pipeline, warehouse)
+
+    @contextmanager
+    def opened(self) -> Iterator[Warehouse | None]:
+        """Keeps the destination open for several questions; not while Mode is asked, for it keeps others out."""
+        if self._pipeline is None or self._warehouse is not None:
+            yield self._warehouse
+            return
+        with open_warehouse(self._pipeline) as self._warehouse:
+            try:
+                yield self._warehouse
+            finally:
+                self._warehouse = None
 
     def __contains__(self, table: str) -> bool:
         """Whether the table is there and a list of it was read to its end."""
-        return table in self._columns and bool(self._ledger[table])
-
-    def entry(self, endpoint: Endpoint, parent: str) -> Entry | None:
-        """What the ledger holds of one list; only lists whose load was completed count."""
-        return self._ledger[endpoint.name].get(parent)
+        return table in self._columns and table in self._read_at
 
     def read_at(self, table: str) -> datetime | None:
         """When a list of the table was last read."""
-        return max((entry.read_at for entry in self._ledger[table].values()), default=None)
+        return self._read_at.get(table)
 
-    def rows(self, endpoint: Endpoint, wanted: Iterable[str]) -> list[Values]:
+    def entries(self, endpoint: Endpoint, parents: Collection[str] | None = None) -> Mapping[str, Entry]:
+        """What the ledger holds of an endpoint's lists, by parent; only lists whose load was completed count.
+
+        Args:
+            endpoint: Whose lists.
+            parents: The only ones wanted; None means all.
+        """
+        if endpoint.name not in self or (parents is not None and not parents):
+            return {}
+        which = f"endpoint = {literal(endpoint.name)}"
+        if parents is not None and len(parents) <= FEW:
+            which += f" AND parent IN ({_texts(parents)})"
+        found = self._query(f"SELECT parent, version, outcome, read_at FROM ({self._complete}) c WHERE {which}", LEDGER)  # noqa: S608
+        return {parent: Entry(version, outcome, _utc(read_at)) for parent, version, outcome, read_at in found}
+
+    def rows(self, endpoint: Endpoint, wanted: Iterable[str]) -> Iterator[Values]:
         """The rows that are not gone, as their children need them: `<noun>_token` and the columns that are there."""
         columns = sorted(set(wanted) & self._columns[endpoint.name] - {"token"})
         return self._values(endpoint, columns, self._live(endpoint))
 
-    def runs_without_query_runs(self, since: datetime | None) -> list[Values]:
+    def runs_without_query_runs(self, since: datetime | None) -> Iterator[Values]:
         """Finished runs, created after `since`, whose query runs were not read since they finished."""
         unread = [f"state IN ({_texts(FINISHED)})"]
         if since is not None:
             unread.append(f"created_at >= TIMESTAMPTZ {literal(since.isoformat())}")
-        runs = self._values(BY_NAME["runs"], ["created_at", "report_token", "state"], f"WHERE {' AND '.join(unread)}")
-        read = self._ledger["query_runs"]
-        return [
-            run
-            for run in runs
-            if (entry := read.get(run["run_token"])) is None or entry.version.get("state") != run["state"]
-        ]
+        if "query_runs" in self:
+            unread.append(
+                f"NOT EXISTS (SELECT 1 FROM ({self._complete}) c WHERE c.endpoint = 'query_runs' "  # noqa: S608
+                "AND c.parent = {0}.token AND json_extract_string(c.version, '$.state') = {0}.state)"
+            )
+        return self._values(BY_NAME["runs"], ["created_at", "report_token", "state"], f"WHERE {' AND '.join(unread)}")
 
     def newest_finished(self, endpoint: Endpoint) -> Mapping[str, str]:
         """Of each report (or dataset), the newest run that is stored and will not change any more."""
@@ -93,32 +120,36 @@ class Stored:
     def _live(self, endpoint: Endpoint) -> str:
         return "WHERE deleted_at IS NULL" if "deleted_at" in self._columns[endpoint.name] else ""
 
-    def _values(self, endpoint: Endpoint, columns: list[str], where: str) -> list[Values]:
+    def _values(self, endpoint: Endpoint, columns: list[str], where: str) -> Iterator[Values]:
         sql = f"SELECT {', '.join(['token', *columns])} FROM {{0}} {where}"  # noqa: S608
         names = [f"{endpoint.noun}_token", *columns]
-        return [dict(zip(names, row, strict=True)) for row in self._query(sql, endpoint.name)]
+        for row in self._query(sql, endpoint.name):
+            yield dict(zip(names, row, strict=True))
 
     def _query(self, sql: str, table: str) -> list[tuple[Any, ...]]:
-        if self._pipeline is None or table not in self:
+        if self._pipeline is None or (table not in self and table != LEDGER):
             return []
-        with open_warehouse(self._pipeline) as warehouse:
-            return warehouse.query(sql.format(f"{self._pipeline.dataset_name}.{table}")).rows
+        with self.opened() as warehouse:
+            return warehouse.query(sql.format(f"{self._pipeline.dataset_name}.{table}")).rows if warehouse else []
+
+    @property
+    def _complete(self) -> str:
+        """The ledger as far as its loads were completed."""
+        dataset = self._pipeline.dataset_name if self._pipeline else ""
+        return (
+            f"SELECT l.* FROM {dataset}.{LEDGER} AS l "  # noqa: S608
+            f"JOIN {dataset}._dlt_loads AS d ON d.load_id = l._dlt_load_id WHERE d.status = 0"
+        )
 
     def _look(self, pipeline: Pipeline, warehouse: Warehouse) -> None:
-        dataset = pipeline.dataset_name
-        self._columns.update({table: set(columns) for table, columns in warehouse.columns(dataset).items()})
+        columns = warehouse.columns(pipeline.dataset_name)
+        self._columns.update({table: set(names) for table, names in columns.items()})
         if not {LEDGER, "_dlt_loads"} <= self._columns.keys():
             return
-        complete = warehouse.query(
-            "SELECT l.endpoint, l.parent, l.workspace, l.version, l.outcome, l.read_at "  # noqa: S608
-            f"FROM {dataset}.{LEDGER} AS l JOIN {dataset}._dlt_loads AS d ON d.load_id = l._dlt_load_id "
-            "WHERE d.status = 0"
-        )
-        for endpoint, parent, workspace, version, outcome, read_at in complete.rows:
+        last = f"SELECT endpoint, workspace, max(read_at) FROM ({self._complete}) c GROUP BY 1, 2"  # noqa: S608
+        for endpoint, workspace, read_at in warehouse.query(last).rows:
             self.workspaces.add(workspace)
-            version = json.loads(version) if isinstance(version, str) else version
-            moment = read_at.replace(tzinfo=read_at.tzinfo or UTC)
-            self._ledger[endpoint][parent] = Entry(version or {}, outcome, moment)
+            self._read_at[endpoint] = max(_utc(read_at), self._read_at.get(endpoint, _utc(read_at)))
 
 
 def mark_deleted(pipeline: Pipeline, listing: Listing, now: datetime) -> Mapping[str, int]:
@@ -203,6 +234,10 @@ class _Marks:
 
     def _table(self, name: str) -> str:
         return f"{self._dataset}.{name}"
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
 def _texts(values: Iterable[str]) -> str:

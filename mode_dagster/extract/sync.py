@@ -6,10 +6,11 @@ Not here: one table's lists (`walk`), HTTP (`client`), rules of the ledger (`led
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
@@ -208,8 +209,9 @@ class Sync:
                 for name in self._comes_before(endpoint, selected & parents):
                     if name not in selected or is_listing(BY_NAME[name], self.settings.listing):
                         self._finish(name)
-        self._refuse_unknown_reports()
-        return make_plan(self, [self._walks[e.name] for e in ENDPOINTS if e.name in selected])
+        with self.stored.opened():
+            self._refuse_unknown_reports()
+            return make_plan(self, [self._walks[e.name] for e in ENDPOINTS if e.name in selected])
 
     def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:
         """The rows of one table, list by list; None while a parent is still being read by its own reader.
@@ -299,7 +301,7 @@ class Sync:
             first |= selected - {endpoint.name}
         return {name for name in first if not self._walks[name].done}
 
-    def parents(self, route: Route) -> list[Values]:
+    def parents(self, route: Route) -> Iterable[Values]:
         """One entry for each list on this route: what fills its path, and the parent's counters and times."""
         if "username" in route.placeholders:
             return [{"username": name} for name in sorted(self.usernames)]
@@ -307,38 +309,36 @@ class Sync:
             return [{}]
         if route.parent == "runs":
             return self._runs_to_look_into()
-        return [*self.known(BY_NAME[route.parent]), *self._also(route)]
+        return chain(self.known(BY_NAME[route.parent]), self._also(route))
 
-    def _also(self, route: Route) -> list[Values]:
+    def _also(self, route: Route) -> Iterator[Values]:
         """Rows of another table that have such a list, named as the route's parents are."""
-        if not route.also:
-            return []
-        name, own = f"{BY_NAME[route.parent or ''].noun}_token", f"{BY_NAME[route.also].noun}_token"
-        return [{**values, name: values[own]} for values in self.known(BY_NAME[route.also])]
+        if route.also:
+            name, own = f"{BY_NAME[route.parent or ''].noun}_token", f"{BY_NAME[route.also].noun}_token"
+            yield from ({**values, name: values[own]} for values in self.known(BY_NAME[route.also]))
 
     def report_tokens(self) -> set[str]:
         """The reports that are known."""
         return {str(values["report_token"]) for values in self.known(BY_NAME["reports"])}
 
-    def known(self, endpoint: Endpoint) -> list[Values]:
+    def known(self, endpoint: Endpoint) -> Iterator[Values]:
         """The rows of a table as children need them: just read, or stored where they were not read again."""
         walk = self._walks[endpoint.name]
         if is_listing(endpoint, self.settings.listing):
-            return walk.values if walk.done else self.stored.rows(endpoint, kept_for_children(endpoint))
+            yield from walk.values if walk.done else self.stored.rows(endpoint, kept_for_children(endpoint))
+            return
         owner, route = endpoint.list_columns[-1], endpoint.route(self.settings.listing)
         above = {values[owner]: values for values in self.parents(route)} if route else {}
-        kept = [
-            {**above[row[owner]], **row}
-            for row in self.stored.rows(endpoint, endpoint.list_columns)
-            if row[owner] in above and row[owner] not in walk.read
-        ]
-        return [*kept, *walk.values]
+        for row in self.stored.rows(endpoint, endpoint.list_columns):
+            if row[owner] in above and row[owner] not in walk.read:
+                yield {**above[row[owner]], **row}
+        yield from walk.values
 
     def _runs_to_look_into(self) -> list[Values]:
         """Runs whose query runs were not read since they finished, whichever sync read the run."""
         since = self.since("query_run_days")
         if self.reconcile:
-            stored = self.stored.rows(BY_NAME["runs"], ["report_token", "state", "created_at"])
+            stored: Iterable[Values] = self.stored.rows(BY_NAME["runs"], ["report_token", "state", "created_at"])
         else:
             stored = self.stored.runs_without_query_runs(since)
         runs = {run["run_token"]: run for run in stored}

@@ -1,0 +1,170 @@
+"""Which lists of one endpoint must be read in one sync.
+
+Here: what the ledger and the tables hold of its lists, beside what their parents say now.
+Not here: reading them (`reading`, `walk`), rules of the ledger (`ledger`), SQL (`stored`).
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from mode_dagster.extract.endpoints import BY_NAME, Endpoint, Route
+from mode_dagster.extract.ledger import (
+    HISTORY_DAYS,
+    REFUSED,
+    Entry,
+    Values,
+    Version,
+    is_due,
+    is_listing,
+    newest_move,
+    version_of,
+)
+
+if TYPE_CHECKING:
+    from mode_dagster.extract.sync import Sync
+
+
+class DueLists:
+    """The lists of one endpoint: what is known of them, and which are due."""
+
+    def __init__(self, sync: "Sync", endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.unchanged = 0
+        """Lists that are not due; known when the others are."""
+        self.note = ""
+        """Why lists were left out."""
+        self.newest: Mapping[str, str] = {}
+        """By report (or dataset), the newest run that is stored and finished."""
+        self.unfinished: Mapping[str, set[str]] = {}
+        """By report (or dataset), the stored runs that had not finished."""
+        self.stored: Mapping[str, int] = {}
+        """By parent, the stored rows that are not gone."""
+        self._sync = sync
+        self._entries: dict[str, Entry] = {}
+
+    @property
+    def route(self) -> Route | None:
+        """Where the rows come from in this sync's listing mode."""
+        return self.endpoint.route(self._sync.settings.listing)
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether they are read in every sync."""
+        return is_listing(self.endpoint, self._sync.settings.listing)
+
+    def find(self) -> list[Values]:
+        """The lists to be read, newest first; looks up what is stored, in the main thread, which has dlt's context."""
+        route, sync = self.route, self._sync
+        if route is None:
+            return []
+        with sync.stored.opened():
+            self._recall(route)
+            parents = sync.parents(route)
+            if self.is_listing:
+                return list(parents)
+            due = []
+            for values, entry, is_due_now in self._judged(route, self._restricted(parents)):
+                if not is_due_now:
+                    self.unchanged += 1
+                    continue
+                due.append(values)
+                if entry is not None:
+                    self._entries[self.list_token(values)] = entry
+        return sorted(due, key=newest_move, reverse=True)
+
+    def preview(self) -> list[Values]:
+        """The lists that would be due now; for parents that are still to be read, those of what is stored."""
+        route, sync = self.route, self._sync
+        if route is None or route.parent is None:
+            return []
+        above = sync.walk(route.parent)
+        again = {above.lists.list_token(values) for values in above.due} if not above.done and above.route else set()
+        owner = above.route.placeholders[-1] if above.route and above.route.placeholders else ""
+        with sync.stored.opened():
+            parents = (values for values in sync.parents(route) if values.get(owner) not in again)
+            return [values for values, _, is_due_now in self._judged(route, parents) if is_due_now]
+
+    def entry(self, values: Values) -> Entry | None:
+        """What the ledger held of a due list; None where it was never read to its end."""
+        return self._entries.get(self.list_token(values))
+
+    def stored_rows(self, values: Values) -> int:
+        """How many rows of a list are stored and not gone."""
+        return self.stored.get(self.list_token(values), 0)
+
+    def counted_before(self, values: Values) -> Any:
+        """What Mode's counter said when a due list was last read; None if it said nothing."""
+        entry = self.entry(values)
+        return entry.version.get(self.endpoint.counter) if entry else None
+
+    def version(self, values: Values) -> Version:
+        """What the parent says now of the list."""
+        version = dict(version_of(self.endpoint, values))
+        if self.endpoint.days == HISTORY_DAYS and self.endpoint.version:
+            version[HISTORY_DAYS] = self._sync.settings.history_days
+        return version
+
+    def list_token(self, values: Values) -> str:
+        """What the ledger calls the list: the token of its parent, empty for a list of the workspace."""
+        route = self.route
+        name = route.placeholders[-1] if route and route.placeholders else ""
+        token = str(values[name]) if name else ""
+        return self._sync.privacy.pseudonym(token) if name == "username" else token
+
+    def is_incremental(self, values: Values) -> bool:
+        """Whether a list of runs need only be read back to the newest one that is stored and finished."""
+        entry = self.entry(values)
+        if self._sync.reconcile or not (self.endpoint.history and self.endpoint.version) or entry is None:
+            return False
+        version = entry.version
+        if entry.outcome == REFUSED or HISTORY_DAYS not in version:
+            return False
+        loaded, wanted = int(version[HISTORY_DAYS]), self._sync.settings.history_days
+        return loaded == 0 or 0 < wanted <= loaded
+
+    def seemed_unchanged(self, values: Values) -> bool:
+        """Whether a list that was read all the same, to reconcile, would not have been due."""
+        entry = self.entry(values)
+        if entry is None or self.is_listing:
+            return False
+        return not is_due(self.endpoint, entry, self.version(values), timedelta.max, self._sync.now())
+
+    def _restricted(self, parents: Iterable[Values]) -> Iterable[Values]:
+        """The parents that a sync of some reports only looks at."""
+        only = self._sync.only_reports
+        if not only:
+            return parents
+        known = list(parents)
+        wanted = [values for values in known if values.get("report_token", "") in {"", *only}]
+        if len(wanted) < len(known):
+            self.note = f"restricted to {len(only)} reports by the run config"
+        return wanted
+
+    def _recall(self, route: Route) -> None:
+        """Looks up what is stored before anything is fetched."""
+        stored, sync = self._sync.stored, self._sync
+        if self.endpoint.history and len(route.placeholders) == 1:
+            self.newest = stored.newest_finished(self.endpoint)
+            self.unfinished = stored.unfinished(self.endpoint, sync.now())
+        if sync.reconcile or not self.endpoint.history:
+            self.stored = stored.counts(self.endpoint, route.placeholders[-1] if route.placeholders else "")
+
+    def _judged(self, route: Route, parents: Iterable[Values]) -> Iterator[tuple[Values, Entry | None, bool]]:
+        """Each list, what the ledger holds of it, and whether it is due."""
+        tokens: Collection[str] | None = None
+        if route.parent and BY_NAME[route.parent].history:  # the ledger has far more lists than this sync looks at
+            parents = list(parents)
+            tokens = [self.list_token(values) for values in parents]
+        entries = self._sync.stored.entries(self.endpoint, tokens)
+        for values in parents:
+            token = self.list_token(values)
+            entry = entries.get(token)
+            yield values, entry, token in self.unfinished or self._is_due(values, entry)
+
+    def _is_due(self, values: Values, entry: Entry | None) -> bool:
+        sync = self._sync
+        if sync.reconcile:
+            return True
+        reread = timedelta(hours=sync.settings.reread_hours)
+        return is_due(self.endpoint, entry, self.version(values), reread, sync.now())

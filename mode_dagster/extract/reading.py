@@ -1,0 +1,179 @@
+"""Reading one list whole, with what is tolerated on the way and what is refused.
+
+Here: one list of one endpoint, in a thread.
+Not here: which lists (`due`), their order and what is noted of them (`walk`), pages (`client`).
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, Walk, asking_for, identity
+from mode_dagster.extract.due import DueLists
+from mode_dagster.extract.endpoints import Endpoint, Pager, Route, spoken
+from mode_dagster.extract.errors import ModeConfigError, ModeError, ModeListingError, ModeResponseError
+from mode_dagster.extract.ledger import HISTORY_DAYS, Values, is_before
+from mode_dagster.extract.rows import Row, whole
+
+if TYPE_CHECKING:
+    from mode_dagster.extract.sync import Sync
+
+logger = logging.getLogger(__name__)
+
+FIRST_AUDIT_LOG = datetime(2012, 1, 1, tzinfo=UTC)
+"""Before Mode existed: how far back audit logs are asked for when `history_days` sets no bound."""
+
+
+class ListReader:
+    """Reads single lists of one endpoint; any thread may ask it.
+
+    Args:
+        sync: Its connection, settings and clock.
+        lists: What is known of the endpoint's lists.
+    """
+
+    def __init__(self, sync: "Sync", lists: DueLists) -> None:
+        self._sync = sync
+        self._lists = lists
+        self._endpoint = lists.endpoint
+        self._no_such_route = False
+
+    @property
+    def rows_since(self) -> datetime | None:
+        """Before when rows are not wanted; None for no bound."""
+        return self._sync.since(HISTORY_DAYS) if self._endpoint.days == HISTORY_DAYS else None
+
+    @property
+    def is_pointless(self) -> bool:
+        """Whether Mode was found to have no such route."""
+        return self._no_such_route
+
+    def read(self, route: Route, values: Values) -> Walk | int:
+        """One list, or the status with which it was refused, where that is tolerated.
+
+        Raises:
+            ModeError: It could not be read, for another reason.
+        """
+        path_values = {name: str(values[name]) for name in route.placeholders}
+        intent = _intent(self._endpoint, path_values)
+        refused = 0
+        with asking_for(self._endpoint.name):
+            for path in filter(None, (route.path, route.fallback)):
+                try:
+                    asked = replace(route, path=path)
+                    ask = partial(self._sync.client.walk, asked, path_values, intent, self._window(route))
+                    return self._read_whole(asked, values, intent, partial(ask, expected=self.counter(values)))
+                except ModeError as error:
+                    refused = self._tolerate(route, values, error)
+        return refused
+
+    def counter(self, values: Values) -> int | None:
+        """How many rows the parent says there are; None where it does not say."""
+        return whole(values.get(self._endpoint.counter)) if self._endpoint.counter else None
+
+    def _read_whole(self, route: Route, values: Values, intent: str, ask: Callable[..., Walk]) -> Walk:
+        """A list, with proof against what would pass for rows that are gone.
+
+        A row that moves to a page already read while the list is being read would be missed: where rows are lacking
+        from a list of several pages, it is read once more.
+
+        Raises:
+            ModeResponseError: Rows were there before, or Mode says that there are some, and there is no list in the
+                answer, or pages are lacking.
+        """
+        walk = ask(is_enough=self._is_enough(values))
+        # what is history is never marked as deleted, and may be longer here than in Mode
+        before = 0 if self._endpoint.history else self._lists.stored_rows(values)
+        known = max(self.counter(values) or 0, walk.total_count or 0, before)
+        if not walk.is_list and not walk.rows and known:
+            raise ModeResponseError(
+                f"Could not {intent}: the answer has no list, and there were {known} rows. Nothing of it was taken; "
+                "run it again later, and look at Mode if it stays so."
+            )
+        has_pages = walk.pages > 1 and (route.pager is not Pager.UNSEEN or len(walk.rows) >= PAGE)
+        wanted = 0 if self._endpoint.history else max(before, walk.total_count or 0)
+        if has_pages and len(own_rows(route, walk)) < wanted:
+            walk = walk.and_again(ask())
+        if walk.is_short:
+            raise ModeResponseError(
+                f"Could not {intent}: Mode says there are {walk.pages_said} pages, and gave {walk.pages}. "
+                "Nothing of it was taken; run it again later."
+            )
+        return walk
+
+    def _is_enough(self, values: Values) -> Callable[[list[Row]], bool] | None:
+        """When newest-first runs need not be read further back."""
+        since = self.rows_since
+        stop, open_runs = None, set[str]()
+        if self._lists.is_incremental(values):
+            token = self._lists.list_token(values)
+            stop = self._lists.newest.get(token)
+            open_runs = set(self._lists.unfinished.get(token, ()))
+        if since is None and stop is None:
+            return None
+        stored = {stop}
+
+        def is_enough(page: list[Row]) -> bool:
+            tokens = {identity(row) for row in page}
+            open_runs.difference_update(tokens)
+            stored.difference_update(tokens)
+            return (stop is not None and not stored and not open_runs) or (bool(page) and is_before(page[-1], since))
+
+        return is_enough
+
+    def _window(self, route: Route) -> dict[str, str]:
+        """Audit logs must be asked for by time; no other list may be."""
+        if route.pager is not Pager.CURSOR:
+            return {}
+        start = self._sync.audited_until() or self.rows_since or FIRST_AUDIT_LOG
+        return {"start_timestamp": start.isoformat(), "end_timestamp": self._sync.now().isoformat()}
+
+    def _tolerate(self, route: Route, values: Values, error: ModeError) -> int:
+        """The status of a refusal that concerns this list alone; any other error is raised.
+
+        Raises:
+            ModeListingError: A listing that was readable before is refused now.
+        """
+        status = error.status
+        is_way_in = self._sync.is_way_in(self._endpoint)
+        optional = route.parent is None and status in (403, 404) and not is_way_in
+        if status is not None and (status in route.tolerate or optional):
+            self._no_such_route = NO_SUCH_ROUTE in str(error) and not route.fallback
+            if status != 404 and self._lists.is_listing and not route.fallback:
+                self._refuse_to_forget(values, error)
+            logger.info("%s: %s", self._endpoint.name, error)
+            return status
+        if status == 404 and is_way_in and route.parent is None:
+            hint = (
+                'Mode itself has no such list: set listing to "collections".'
+                if route.pager is Pager.NEXT
+                else f"Is {self._sync.settings.workspace!r} the workspace's name in Mode's URLs, "
+                "does the API token belong to it, and is base_url Mode's API (https://app.mode.com/api)?"
+            )
+            raise ModeConfigError(f"{error} {hint}", status=404) from None
+        raise error
+
+    def _refuse_to_forget(self, values: Values, error: ModeError) -> None:
+        stored = self._lists.stored_rows(values)
+        if stored and not self._endpoint.history:
+            raise ModeListingError(
+                f"{error} Its {stored} rows are still stored and were not marked as deleted: give the API token "
+                "its access back, or delete the rows.",
+                status=error.status,
+            ) from None
+
+
+def own_rows(route: Route, walk: Walk) -> list[Row]:
+    """The rows of a list that are not another table's."""
+    return [row for row in walk.rows if not (route.skip_type and row.get("type") == route.skip_type)]
+
+
+def _intent(endpoint: Endpoint, path_values: dict[str, str]) -> str:
+    """What one request is for, as it reads after "Could not"."""
+    if "username" in path_values:
+        return f"look up the person {path_values['username']}"
+    owners = ", ".join(f"{spoken(name.removesuffix('_token'))} {value}" for name, value in path_values.items())
+    return f"list {spoken(endpoint.name)}{f' of {owners}' if owners else ''}"
