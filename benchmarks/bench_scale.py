@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mode_dagster.extract.client import PAGE, WINDOW_MARGIN
+from mode_dagster.extract.client import PAGE
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Pager
 from mode_dagster.extract.ledger import is_listing
+from mode_dagster.extract.limiter import WINDOW_MARGIN
 from mode_dagster.extract.plan import duration
 from mode_dagster.sandbox import Sandbox, SandboxOptions
 from mode_dagster.sandbox.records import Report

@@ -1,7 +1,8 @@
 """Asking Mode politely: authentication, one rate limit, retries, and lists read to their end.
 
-Here: everything that knows HTTP.
-Not here: which lists exist (`endpoints`), what a row becomes (`rows`), what is asked when (`sync`).
+Here: requests, credentials, pages.
+Not here: when a request may leave (`limiter`), which lists exist (`endpoints`), what a row becomes (`rows`), what is
+asked when (`sync`).
 
 Retries are dlt's (tenacity around the session), the limiter is pyrate-limiter, mounted below them so that a retry
 pays for its turn like any request.
@@ -10,22 +11,16 @@ pays for its turn like any request.
 import base64
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-import requests
 from dlt.common.json import json
 from dlt.sources.helpers.requests import Client
 from dlt.sources.helpers.rest_client.auth import AuthConfigBase, BearerTokenAuth, HttpBasicAuth
 from dlt.sources.helpers.rest_client.client import RESTClient
-from pyrate_limiter import InMemoryBucket, Limiter, Rate
-from requests.adapters import HTTPAdapter
 
 from mode_dagster.extract.answers import (
     RETRY_EXCEPTIONS,
@@ -33,7 +28,6 @@ from mode_dagster.extract.answers import (
     is_not_json,
     network_errors,
     read_body,
-    seconds_to_wait,
 )
 from mode_dagster.extract.endpoints import Pager, Route
 from mode_dagster.extract.errors import (
@@ -42,24 +36,15 @@ from mode_dagster.extract.errors import (
     ModeRequestError,
     ModeResponseError,
 )
+from mode_dagster.extract.limiter import LimitedAdapter
 from mode_dagster.extract.rows import counters, has_list, next_page, next_token, read_rows
 from mode_dagster.settings import Settings
 
-WORKERS = 20
-"""Threads that ask at once: enough to use 4 requests a second when an answer takes 5 seconds."""
-WINDOW_MARGIN = 1.02
-"""Requests leave evenly and arrive unevenly: a window 2 % longer keeps Mode's own count below its limit."""
-SLOWER = 0.8
-"""What a refusal leaves of the rate, once in each window."""
-LONGEST_PAUSE = 300
-"""Seconds that a `Retry-After` may hold everything up."""
 PAGE = 30
 """Rows on a full page of Mode's REST API."""
 MOST_PAGES = 10_000
 """Pages after which a list is held to be endless: 40 minutes at Mode's rate limit."""
 NO_SUCH_ROUTE = "request path not recognized"
-
-_asking_for: ContextVar[str] = ContextVar("asking_for", default="")
 
 
 @dataclass
@@ -100,66 +85,12 @@ class Walk:
         return self.total_count is None or len(self.rows) < self.total_count
 
 
-class _LimitedAdapter(HTTPAdapter):
-    """Sends when the limiter says so, and counts what was sent, by endpoint.
-
-    Where Mode refuses all the same (others may use the same token), all threads wait as long as it says, and go on
-    at a lower rate, which grows back by one request in each window without a refusal.
-    """
-
-    def __init__(self, allowed: int, seconds: float) -> None:
-        super().__init__(pool_maxsize=WORKERS)
-        self.allowed = self._most = allowed
-        self._seconds = seconds
-        self._bucket = InMemoryBucket([self._rate()])
-        self._limiter = Limiter(self._bucket)
-        self._changed_at = time.monotonic() - seconds
-        self._resume_at = 0.0
-        self._lock = threading.Lock()
-        self.sent: Counter[str] = Counter()
-        self.answers = 0
-        self.refused = 0
-        self.limit: str | None = None
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        while (pause := self._resume_at - time.monotonic()) > 0:
-            time.sleep(pause)
-        self._limiter.try_acquire("mode")
-        with self._lock:
-            self.sent[_asking_for.get()] += 1
-        response = super().send(request, *args, **kwargs)
-        with self._lock:
-            self.answers += 1
-            self.limit = response.headers.get("X-RateLimit-Limit", self.limit)
-            if response.status_code in (429, 503):
-                self._pause(seconds_to_wait(response))
-            if response.status_code == 429:
-                self.refused += 1
-                self._allow(max(1, int(self.allowed * SLOWER)))
-            elif self.allowed < self._most:
-                self._allow(self.allowed + 1)
-        return response
-
-    def _rate(self) -> Rate:
-        return Rate(self.allowed, int(self._seconds * 1000 * WINDOW_MARGIN))
-
-    def _pause(self, seconds: float) -> None:
-        self._resume_at = max(self._resume_at, time.monotonic() + min(seconds, LONGEST_PAUSE))
-
-    def _allow(self, allowed: int) -> None:
-        """Changes the rate, once a window at the most; what was sent already still counts."""
-        now = time.monotonic()
-        if now - self._changed_at >= self._seconds:
-            self._changed_at, self.allowed = now, allowed
-            self._bucket.rates = [self._rate()]
-
-
 class ModeClient:
     """Mode's API for one workspace, with the credentials, the limiter and the count of requests."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._adapter = _LimitedAdapter(settings.rate_limit_requests, settings.rate_limit_seconds)
+        self._adapter = LimitedAdapter(settings.rate_limit_requests, settings.rate_limit_seconds)
         transport = Client(
             raise_for_status=False,
             status_codes=RETRY_STATUSES,
@@ -360,16 +291,6 @@ class ModeClient:
         if not isinstance(minted, dict) or not all(isinstance(minted.get(part), str) for part in parts):
             raise ModeResponseError(f"Could not {intent}: the answer holds no {', '.join(parts)}.")
         return minted
-
-
-@contextmanager
-def asking_for(endpoint: str) -> Iterator[None]:
-    """Counts the requests made inside under `endpoint`."""
-    token = _asking_for.set(endpoint)
-    try:
-        yield
-    finally:
-        _asking_for.reset(token)
 
 
 def _endless(intent: str, route: Route) -> ModeResponseError:

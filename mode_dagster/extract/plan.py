@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mode_dagster.extract.client import PAGE, WINDOW_MARGIN
+from mode_dagster.extract.client import PAGE
 from mode_dagster.extract.endpoints import Endpoint
 from mode_dagster.extract.ledger import Values, is_known_empty, is_listing, moment
+from mode_dagster.extract.limiter import WINDOW_MARGIN
 from mode_dagster.extract.rows import whole
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, Walk, asking_for, identity
+from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, Walk, identity
 from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import Endpoint, Pager, Route, spoken
 from mode_dagster.extract.errors import ModeConfigError, ModeError, ModeListingError, ModeResponseError
 from mode_dagster.extract.ledger import HISTORY_DAYS, Values, is_before
+from mode_dagster.extract.limiter import asking_for
 from mode_dagster.extract.rows import Row, whole
 
 if TYPE_CHECKING:

@@ -16,10 +16,11 @@ from typing import Any, Self
 
 from dlt.pipeline.pipeline import Pipeline
 
-from mode_dagster.extract.client import WORKERS, ModeClient
+from mode_dagster.extract.client import ModeClient
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError
 from mode_dagster.extract.ledger import Values, is_listing, kept_for_children, ledger_row, wanted_runs
+from mode_dagster.extract.limiter import WORKERS
 from mode_dagster.extract.personal import Privacy
 from mode_dagster.extract.plan import Plan, make_plan
 from mode_dagster.extract.report import Report

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING
 
-from mode_dagster.extract.client import WORKERS, Walk
+from mode_dagster.extract.client import Walk
 from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Route, spoken
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError, ModeListingError, ModeUnavailable
@@ -25,6 +25,7 @@ from mode_dagster.extract.ledger import (
     is_known_empty,
     kept_for_children,
 )
+from mode_dagster.extract.limiter import WORKERS
 from mode_dagster.extract.reading import ListReader, own_rows
 from mode_dagster.extract.report import Report
 from mode_dagster.extract.rows import Row, RowReader
