@@ -51,6 +51,8 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
     _refuse_the_same(file)
     pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
     with mode_errors(), no_other_sync(pipeline), duckdb.connect(str(file), read_only=True) as connection:
+        # an empty destination makes dlt forget what it knows of the file: its tables, and what is still to be loaded
+        pipeline.sync_destination()
         with open_warehouse(pipeline) as warehouse:
             _refuse_rows(warehouse.tables(workspace.dataset), workspace)
         source = _LoadedFile(connection, workspace.dataset)

@@ -1,4 +1,4 @@
-"""From a DuckDB file to a server: nothing is lost that could not be had again, and nothing is fetched twice."""
+"""From a DuckDB file to a server or to files: nothing is lost that only the file has, and nothing is fetched twice."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from mode_dagster.extract.errors import ModeConfigError
+from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.move import move
 from mode_dagster.warehouse import DuckDBWarehouse
@@ -36,6 +37,22 @@ def file(tmp_path, world, clock, load_from):
     return path
 
 
+@pytest.fixture(params=["postgres", "parquet", "delta"])
+def empty(request, server: Server, tmp_path, monkeypatch) -> Callable[[], None]:
+    """Points the destination at an empty one of each kind."""
+
+    def point_at_it() -> None:
+        if request.param == "postgres":
+            point(monkeypatch, server.create())
+        else:
+            monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
+            monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (tmp_path / "bucket").as_uri())
+        if request.param == "delta":
+            monkeypatch.setenv("DESTINATION__FILESYSTEM__TABLE_FORMAT", "delta")
+
+    return point_at_it
+
+
 def snapshot(path, now) -> None:
     with duckdb.connect(str(path)) as connection:
         for name in ("run_facts", "report_owners", "report_catalogue", "report_snapshots"):
@@ -43,12 +60,12 @@ def snapshot(path, now) -> None:
 
 
 def test_history_moves_and_the_next_sync_asks_for_what_changed_since(
-    file, server: Server, monkeypatch, world, clock, load_from, assert_true, query
+    file, empty, world, clock, load_from, assert_true, query
 ):
     gone = query("SELECT token, deleted_at FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL")
     snapshots = query("SELECT day, report_token, view_count FROM mode_marts.report_snapshots ORDER BY ALL")
     rows = {name: query(f"SELECT count(*) FROM mode_analytics_data.{name}")[0][0] for name in ("runs", "sync_ledger")}
-    point(monkeypatch, server.create())
+    empty()
     copied = move(file, ONLY)
     assert {name: copied[name] for name in rows} == rows
     assert query("SELECT token, deleted_at FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL") == gone
@@ -64,13 +81,22 @@ def test_history_moves_and_the_next_sync_asks_for_what_changed_since(
     assert_true(world)
 
 
-def test_a_file_is_not_moved_into_itself_nor_onto_what_is_loaded(file, server: Server, monkeypatch):
+def test_a_file_is_not_moved_into_itself_nor_onto_what_is_loaded(file, empty):
     with pytest.raises(ModeConfigError, match="into itself"):
         move(file, ONLY)
-    point(monkeypatch, server.create())
+    empty()
     move(file, ONLY)
     with pytest.raises(ModeConfigError, match="already loaded"):
         move(file, ONLY)
+
+
+def test_what_the_last_sync_could_not_load_is_asked_for_again(file, server: Server, monkeypatch, query):
+    pipeline = mode_pipeline()
+    pipeline.extract([{"token": "fetched"}], table_name="spaces", schema=pipeline.default_schema)
+    point(monkeypatch, server.create())
+    assert move(file, ONLY)["runs"] > 0
+    assert query("SELECT count(*) FROM mode_analytics_data.spaces WHERE token = 'fetched'") == [(0,)]
+    assert not mode_pipeline().has_pending_data
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

@@ -7,12 +7,12 @@ Not here: where the file is (`extract.pipeline`).
 # ruff: noqa: S608 - names come from the catalogue and from heads of models that were checked
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import duckdb
+from dlt.common.json import json
 
 from mode_dagster.warehouse.base import MissingError, Rows, Warehouse, WarehouseError, literal, quoted
 
