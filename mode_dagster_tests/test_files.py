@@ -1,10 +1,12 @@
 """Tables as files: the same tables as in DuckDB, on a disk and in a bucket, in each format."""
 
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -12,7 +14,7 @@ import requests
 
 from mode_dagster.build import RESOURCES, build_mode_definitions
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.extract.pipeline import load_options, mode_pipeline, read_warehouse
+from mode_dagster.extract.pipeline import DATASET, PIPELINE, load_options, mode_pipeline, read_warehouse
 from mode_dagster.models import MODELS
 from mode_dagster.warehouse import open_warehouse
 from mode_dagster.workspace import MARTS
@@ -156,6 +158,29 @@ def test_many_files_become_one_with_the_same_rows(
     again = load_from(world)
     assert again.reports["queries"].lists == 0
     assert_true(world)
+
+
+@pytest.mark.parametrize("table_format", ["", "delta"])
+def test_copies_that_no_table_reads_any_more_are_deleted(
+    bucket, table_format, world, clock, load_from, query, monkeypatch
+):
+    bucket(table_format)
+    load_from(world, "reports")
+    copies = Path(mode_pipeline().pipelines_dir, f"{PIPELINE}_files", BUCKET, DATASET, "reports")
+    (first,) = copies.iterdir()
+    (cut_short := copies / f"{first.name}.1").touch()
+    monkeypatch.setattr("mode_dagster.warehouse.files.MANY_FILES", 1)
+    clock.pass_by(days=1)
+    load_from(world, "reports")
+    assert first.exists(), "somebody may be reading it"
+    for copy in copies.iterdir():
+        os.utime(copy, (0, 0))
+    clock.pass_by(days=1)
+    load_from(world, "reports")
+    tokens = {token for (token,) in query(f"SELECT token FROM {DATASET}.reports WHERE deleted_at IS NULL")}
+    assert tokens == world.world.truth("reports")
+    assert not first.exists()
+    assert not cut_short.exists()
 
 
 def test_nothing_loaded_yet_is_said(files):

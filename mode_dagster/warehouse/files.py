@@ -7,7 +7,7 @@ Where files are plain Parquet, dlt adds rows and never changes any: a table's fi
 and its view shows the newest of each key, out of completed loads. A row is changed by loading it again; one that is
 deleted is loaded again with `_is_gone`. A SQL model is one Parquet file, replaced at once.
 Files of a bucket are copied to this machine when they are first asked for, beside dlt's working folder: those of loaded
-tables never change, and DuckDB then needs none of its extensions.
+tables never change, and DuckDB then needs none of its extensions. Copies go when their table is read from other files.
 """
 
 # ruff: noqa: S608 - names come from dlt's schema and from heads of models that were checked
@@ -15,8 +15,9 @@ tables never change, and DuckDB then needs none of its extensions.
 import os
 import posixpath
 import re
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ LOADS = "_dlt_loads"
 MANY_FILES = 100
 """A table with more of them is read slowly."""
 LOAD_ID = "_dlt_load_id"
+IN_USE = 3_600
+"""Seconds for which a copy that was asked for is kept, though the table has other files by now: a query may read it."""
 TYPES = {
     "text": "VARCHAR",
     "json": "JSON",
@@ -260,7 +263,7 @@ class FilesWarehouse(DuckDBWarehouse):
 
     def _copied(self, paths: Sequence[str], may_change: bool) -> Sequence[str]:
         copies = {path: self._copies / path for path in paths}
-        lacking = {path: copy for path, copy in copies.items() if may_change or not copy.exists()}
+        lacking = {path: copy for path, copy in copies.items() if may_change or not _is_there(copy)}
         if lacking:
             # under another name until they are whole: a copy that was cut short must not be taken for the file
             parts = {path: copy.with_name(f"{copy.name}.{os.getpid()}") for path, copy in lacking.items()}
@@ -269,4 +272,24 @@ class FilesWarehouse(DuckDBWarehouse):
             self._client.fs_client.get(list(parts), [str(part) for part in parts.values()])
             for path, part in parts.items():
                 part.replace(lacking[path])
+            if not may_change:
+                _delete_others(set(copies.values()))
         return [str(copy) for copy in copies.values()]
+
+
+def _is_there(copy: Path) -> bool:
+    """Whether a file has been copied; if so, notes that it was asked for now."""
+    try:
+        os.utime(copy)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _delete_others(copies: Collection[Path]) -> None:
+    """Deletes what is beside a table's copies and was not asked for lately: its files of before, and broken copies."""
+    for folder in {copy.parent for copy in copies}:
+        for other in folder.iterdir():
+            with suppress(FileNotFoundError):  # another program does the same
+                if other not in copies and other.is_file() and other.stat().st_mtime < time.time() - IN_USE:
+                    other.unlink()
