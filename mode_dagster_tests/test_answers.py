@@ -49,11 +49,13 @@ def test_a_list_read_twice_has_the_rows_of_both_once():
 @pytest.mark.parametrize(("pager", "advice"), [(Pager.CURSOR, "set history_days"), (Pager.NEXT, "look at it in Mode")])
 def test_a_list_without_end_says_what_helps(pager, advice, sandbox, reads, monkeypatch):
     monkeypatch.setattr(client_module, "MOST_PAGES", 3)
+    monkeypatch.setattr(client_module, "MOST_EVENT_PAGES", 2)
     sandbox.faults += [
         Fault("/things", kind="body", body=f'{{"things": [{{"token": "{n}"}}], "next_token": "{n}"}}', times=1)
         for n in range(4)
     ]
     client = ModeClient(reads(sandbox))
+    read = client.stream if pager is Pager.CURSOR else client.walk
     with pytest.raises(ModeResponseError, match=advice):
-        client.walk(Route("/{workspace}/things", ("things",), pager), {}, "list things")
+        list(read(Route("/{workspace}/things", ("things",), pager), {}, "list things"))
     client.close()

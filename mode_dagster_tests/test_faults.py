@@ -146,9 +146,9 @@ def for_ever(body: dict) -> dict:
 
 
 def cursor_for_ever(body: dict) -> dict:
+    """The same events again and again; they are loaded as they come."""
     cursor_for_ever.pages += 1
-    rows = [{**body["audit_logs"][0], "id": f"{cursor_for_ever.pages}"}]
-    return {"audit_logs": rows, "pagination": {"next_token": f"n{cursor_for_ever.pages}"}}
+    return {**body, "pagination": {"next_token": f"n{cursor_for_ever.pages}"}}
 
 
 for_ever.pages = cursor_for_ever.pages = 0
@@ -370,6 +370,7 @@ def outcome(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
             patch.setenv("RUNTIME__REQUEST_TIMEOUT", "2")
             patch.setattr(client_module, "LONGEST_PAUSE", 0.1)
             patch.setattr(client_module, "MOST_PAGES", 50)
+            patch.setattr(client_module, "MOST_EVENT_PAGES", 50)
             world.faults += [replace(case.fault) for case in GROUPS[group]]
             if group == "lasting":
                 found.odd, faults = odd_rows(world)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from mode_dagster.extract.endpoints import BY_NAME, Listing
-from mode_dagster.extract.errors import ModeConfigError, ModeListingError
+from mode_dagster.extract.errors import ModeConfigError, ModeListingError, ModeRequestError
 from mode_dagster.sandbox import Fault, Sandbox, serve
 from mode_dagster_tests.living import LIVELY, START, Clock, until_a_report_is_gone
 
@@ -290,3 +290,24 @@ def test_checkpoints_cut_a_long_load_and_lose_nothing(world, clock, load_from, a
     ((loads,),) = query("SELECT count(*) FROM mode_analytics_data._dlt_loads")
     assert loads > 5
     assert_true(world, *(set(BY_NAME) - set(tables)))
+
+
+def test_an_audit_log_that_breaks_off_is_kept_as_far_as_it_came_and_asked_for_again(
+    clock, load_from, assert_true, query
+):
+    count = "SELECT count(*) FROM mode_analytics_data.audit_logs"
+    with serve(replace(LIVELY, reports=3, clock=clock, epoch=START - timedelta(days=40))) as world:
+        events = len(world.world.truth("audit_logs"))
+        assert events > 100, "two pages"
+        world.faults.append(Fault(r"/audit_logs\?.*next_token=", status=418))
+        with pytest.raises(ModeRequestError, match="list audit logs"):
+            load_from(world)
+        world.faults.clear()
+        clock.pass_by(hours=1)
+        load_from(world)
+        assert_true(world)
+        assert query(count)[0][0] >= events
+        clock.pass_by(hours=1)
+        asked = requests_of(world, lambda: load_from(world))
+        assert asked["audit_logs"] == 1
+        assert_true(world)

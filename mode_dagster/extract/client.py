@@ -44,6 +44,8 @@ PAGE = 30
 """Rows on a full page of Mode's REST API."""
 MOST_PAGES = 10_000
 """Pages after which a list is held to be endless: 40 minutes at Mode's rate limit."""
+MOST_EVENT_PAGES = 1_000_000
+"""The same for the audit log, which has a hundred events a page, of all years: three days."""
 NO_SUCH_ROUTE = "request path not recognized"
 
 
@@ -63,10 +65,9 @@ class Walk:
     is_cut: bool = False
     """Whether it was ended early because no more was wanted."""
 
-    def take(self, body: Mapping[str, Any], rows: list[dict[str, Any]], *, is_list: bool) -> None:
-        """Adds a page: its rows that were not there before, and what it says of the list."""
+    def take(self, body: Mapping[str, Any], *, is_list: bool) -> None:
+        """Notes what a page says of the list."""
         total, said = counters(dict(body))
-        self.rows += rows
         self.pages += 1
         self.total_count = total if total is not None else self.total_count
         self.pages_said = said if said is not None else self.pages_said
@@ -208,28 +209,48 @@ class ModeClient:
         Raises:
             ModeError: By kind; a dead link to a page past the end is not an error.
         """
-        path = self._fill(route.path, values)
-        query = {**route.params, **(params or {})}
-        walk, seen, cursors = Walk(), set[str](), set[str]()
-        for number, body in enumerate(self._pages(route, path, query, intent), start=1):
-            if number > MOST_PAGES:
-                raise _endless(intent, route)
-            page = read_rows(body, route, intent)
-            fresh = {mark: row for row in page if (mark := identity(row)) not in seen}
-            seen |= fresh.keys()
-            walk.take(body, list(fresh.values()), is_list=number > 1 or has_list(body, route))
-            followed = _follow(body, query, number) if route.pager in (Pager.NEXT, Pager.CURSOR) else {}
-            cursor = followed.get("next_token", "")
-            if _is_end(route.pager, walk, len(page), len(fresh), bool(followed), "next_page" in body):
-                break
-            if cursor in cursors or (len(walk.rows) == expected and route.pager is Pager.UNSEEN):
+        walk = Walk()
+        for page, fresh, is_last in self._read(route, values, intent, params, walk):
+            walk.rows += fresh
+            if is_last or (len(walk.rows) == expected and route.pager is Pager.UNSEEN):
                 break
             if is_enough is not None and is_enough(page):
                 walk.is_cut = True
                 break
+        return walk
+
+    def stream(
+        self, route: Route, values: Mapping[str, str], intent: str, params: Mapping[str, str] | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Reads a list that may be longer than memory is large, page by page; arguments and errors as in `walk`."""
+        for _, fresh, is_last in self._read(route, values, intent, params, Walk()):
+            yield fresh
+            if is_last:
+                return
+
+    def _read(
+        self, route: Route, values: Mapping[str, str], intent: str, params: Mapping[str, str] | None, walk: Walk
+    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]], bool]]:
+        """Each page, its rows that were not there before, and whether it is the last; the caller keeps the rows."""
+        path = self._fill(route.path, values)
+        query = {**route.params, **(params or {})}
+        is_cursor = route.pager is Pager.CURSOR
+        most = MOST_EVENT_PAGES if is_cursor else MOST_PAGES
+        seen, cursors = set[str](), set[str]()
+        for number, body in enumerate(self._pages(route, path, query, intent), start=1):
+            if number > most:
+                raise _endless(intent, most)
+            page = read_rows(body, route, intent)
+            fresh = {mark: row for row in page if (mark := identity(row)) not in seen}
+            # with a cursor, rows that come twice are next to each other; all of them would not fit into memory
+            seen = set(fresh) if is_cursor else seen | fresh.keys()
+            walk.take(body, is_list=number > 1 or has_list(body, route))
+            followed = _follow(body, query, number) if is_cursor or route.pager is Pager.NEXT else {}
+            cursor = followed.get("next_token", "")
+            is_last = _is_end(route.pager, walk, len(page), len(fresh), bool(followed), "next_page" in body)
+            yield page, list(fresh.values()), is_last or cursor in cursors
             cursors |= {cursor} - {""}
             query.update(followed or {"page": str(number + 1)})
-        return walk
 
     def _pages(self, route: Route, path: str, query: dict[str, str], intent: str) -> Iterator[dict[str, Any]]:
         yield self.get(path, intent, query, batch=route.batch)
@@ -293,11 +314,9 @@ class ModeClient:
         return minted
 
 
-def _endless(intent: str, route: Route) -> ModeResponseError:
-    advice = "set history_days, so that less is asked for" if route.pager is Pager.CURSOR else "look at it in Mode"
-    return ModeResponseError(
-        f"Could not {intent}: the list did not end after {MOST_PAGES:,} pages, and nothing of it was taken; {advice}."
-    )
+def _endless(intent: str, most: int) -> ModeResponseError:
+    advice = "set history_days, so that less is asked for" if most == MOST_EVENT_PAGES else "look at it in Mode"
+    return ModeResponseError(f"Could not {intent}: the list did not end after {most:,} pages; {advice}.")
 
 
 def _is_end(pager: Pager, walk: Walk, size: int, fresh: int, followed: bool, says_next: bool) -> bool:

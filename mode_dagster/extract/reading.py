@@ -5,7 +5,7 @@ Not here: which lists (`due`), their order and what is noted of them (`walk`), p
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -58,18 +58,38 @@ class ListReader:
         Raises:
             ModeError: It could not be read, for another reason.
         """
-        path_values = {name: str(values[name]) for name in route.placeholders}
-        intent = _intent(self._endpoint, path_values)
+        path_values, intent = self._asked(route, values)
         refused = 0
         with asking_for(self._endpoint.name):
             for path in filter(None, (route.path, route.fallback)):
                 try:
                     asked = replace(route, path=path)
-                    ask = partial(self._sync.client.walk, asked, path_values, intent, self._window(route))
+                    ask = partial(self._sync.client.walk, asked, path_values, intent)
                     return self._read_whole(asked, values, intent, partial(ask, expected=self.counter(values)))
                 except ModeError as error:
                     refused = self._tolerate(route, values, error)
         return refused
+
+    def stream(self, route: Route, values: Values) -> Iterator[list[Row] | int]:
+        """One list page by page; at its end the status with which it was refused, where that is tolerated.
+
+        Raises:
+            ModeError: It could not be read, for another reason.
+        """
+        pages = self._sync.client.stream(route, *self._asked(route, values), self._window())
+        try:
+            while True:
+                with asking_for(self._endpoint.name):
+                    page = next(pages, None)
+                if page is None:
+                    return
+                yield page
+        except ModeError as error:
+            yield self._tolerate(route, values, error)
+
+    def _asked(self, route: Route, values: Values) -> tuple[dict[str, str], str]:
+        path_values = {name: str(values[name]) for name in route.placeholders}
+        return path_values, _intent(self._endpoint, path_values)
 
     def counter(self, values: Values) -> int | None:
         """How many rows the parent says there are; None where it does not say."""
@@ -96,7 +116,7 @@ class ListReader:
             )
         has_pages = walk.pages > 1 and (route.pager is not Pager.UNSEEN or len(walk.rows) >= PAGE)
         wanted = 0 if self._endpoint.history else max(before, walk.total_count or 0)
-        if has_pages and len(own_rows(route, walk)) < wanted:
+        if has_pages and len(own_rows(route, walk.rows)) < wanted:
             walk = walk.and_again(ask())
         if walk.is_short:
             raise ModeResponseError(
@@ -125,10 +145,8 @@ class ListReader:
 
         return is_enough
 
-    def _window(self, route: Route) -> dict[str, str]:
-        """Audit logs must be asked for by time; no other list may be."""
-        if route.pager is not Pager.CURSOR:
-            return {}
+    def _window(self) -> dict[str, str]:
+        """Audit logs must be asked for by time."""
         start = self._sync.audited_until() or self.rows_since or FIRST_AUDIT_LOG
         return {"start_timestamp": start.isoformat(), "end_timestamp": self._sync.now().isoformat()}
 
@@ -167,9 +185,9 @@ class ListReader:
             ) from None
 
 
-def own_rows(route: Route, walk: Walk) -> list[Row]:
+def own_rows(route: Route, rows: list[Row]) -> list[Row]:
     """The rows of a list that are not another table's."""
-    return [row for row in walk.rows if not (route.skip_type and row.get("type") == route.skip_type)]
+    return [row for row in rows if not (route.skip_type and row.get("type") == route.skip_type)]
 
 
 def _intent(endpoint: Endpoint, path_values: dict[str, str]) -> str:

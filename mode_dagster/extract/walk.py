@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mode_dagster.extract.client import Walk
 from mode_dagster.extract.due import DueLists
-from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Route, spoken
+from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route, spoken
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError, ModeListingError, ModeUnavailable
 from mode_dagster.extract.ledger import (
     COMPLETE,
@@ -113,8 +113,7 @@ class EndpointWalk:
             for values in self.due:
                 if is_known_empty(self.endpoint, values):
                     self._settle(values)
-            for values, walk in self._walks_of_due():
-                rows = self._rows(route, values, walk)
+            for values, rows in self._streamed(route) if route.pager is Pager.CURSOR else self._rows_of_due(route):
                 if self._kept:  # the rows of most tables have no children
                     self.values += [self._for_children(row, values) for row in rows]
                 self._sync.usernames.update(_people(rows))
@@ -135,7 +134,7 @@ class EndpointWalk:
 
         The first one goes alone: if Mode has no such route, the others are not asked for.
         """
-        if self.route is None or self.done:
+        if self.route is None or self.done or self.route.pager is Pager.CURSOR:
             return
         if self._wanted is None:
             self._wanted = deque(values for values in self.due if not is_known_empty(self.endpoint, values))
@@ -188,33 +187,67 @@ class EndpointWalk:
 
     def _walk(self, route: Route, values: Values) -> Walk | None:
         """One list, in a thread; None where there is none to be had."""
-        if self._list_reader.is_pointless:
-            return None
-        if self._sync.is_spent():
-            self.report.note = "stopped at max_requests; the next sync goes on from here"
+        if self._list_reader.is_pointless or self._is_spent():
             return None
         found = self._list_reader.read(route, values)
         if isinstance(found, Walk):
             return found
-        self.report.skipped[found] += 1
-        self._note_line(values, REFUSED, http_status=found)
+        self._note_refusal(values, found)
         return None
 
-    def _rows(self, route: Route, values: Values, walk: Walk) -> list[Row]:
+    def _is_spent(self) -> bool:
+        if self._sync.is_spent():
+            self.report.note = "stopped at max_requests; the next sync goes on from here"
+        return self._sync.is_spent()
+
+    def _streamed(self, route: Route) -> Iterator[tuple[Values, list[Row]]]:
+        """The audit log, page by page, because it may be longer than memory is large.
+
+        The ledger notes it at its end: if that is never reached, the next sync asks for the same time again.
+        """
+        (values,) = self.due
+        before = self.report.rows
+        if self._is_spent():
+            return
+        try:
+            for page in self._list_reader.stream(route, values):
+                if isinstance(page, int):
+                    self._note_refusal(values, page)
+                    return
+                yield values, self._converted(route, values, page)
+        except ModeError as error:
+            self._note_failure(error, failed=1)
+            return
+        self._note_read(values, self.report.rows - before, None)
+
+    def _rows_of_due(self, route: Route) -> Iterator[tuple[Values, list[Row]]]:
+        for values, walk in self._walks_of_due():
+            rows = self._converted(route, values, walk.rows)
+            counter = self._list_reader.counter(values)
+            self._note_read(values, len(rows), walk.total_count if counter is None else counter)
+            yield values, rows
+
+    def _converted(self, route: Route, values: Values, raw: list[Row]) -> list[Row]:
+        """Mode's rows as rows of the table, without those that are older than wanted."""
         since = self._list_reader.rows_since
         path_values = {name: values[name] for name in route.placeholders}
-        rows = [self._row_reader.read(row, path_values) for row in own_rows(route, walk) if not is_before(row, since)]
-        self.report.lists += 1
+        rows = [self._row_reader.read(row, path_values) for row in own_rows(route, raw) if not is_before(row, since)]
         self.report.rows += len(rows)
-        counter = self._list_reader.counter(values)
-        counted = walk.total_count if counter is None else counter
-        if since is None and not self.lists.is_incremental(values):
-            self._count(values, counted, len(rows))
-        if self._sync.reconcile and self.lists.seemed_unchanged(values):
-            self.report.missed += abs(len(rows) - self.lists.stored_rows(values))
-        self.read.add(self.lists.list_token(values))
-        self._note_line(values, COMPLETE, rows=len(rows), counted=counted)
         return rows
+
+    def _note_read(self, values: Values, rows: int, counted: int | None) -> None:
+        """Notes a list that was read to its end."""
+        self.report.lists += 1
+        if self._list_reader.rows_since is None and not self.lists.is_incremental(values):
+            self._count(values, counted, rows)
+        if self._sync.reconcile and self.lists.seemed_unchanged(values):
+            self.report.missed += abs(rows - self.lists.stored_rows(values))
+        self.read.add(self.lists.list_token(values))
+        self._note_line(values, COMPLETE, rows=rows, counted=counted)
+
+    def _note_refusal(self, values: Values, status: int) -> None:
+        self.report.skipped[status] += 1
+        self._note_line(values, REFUSED, http_status=status)
 
     def _note_line(
         self, values: Values, outcome: str, *, http_status: int | None = None, rows: int = 0, counted: int | None = None
