@@ -4,6 +4,7 @@ Here: what a person types and reads.
 Not here: loading; that is `dagster`, or `python -m mode_dagster.extract`.
 """
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError
 
 if TYPE_CHECKING:
+    from mode_dagster.extract.check import Probe
     from mode_dagster.workspace import Workspace
 
 
@@ -35,7 +37,10 @@ def main() -> None:
 @main.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
-    """Make a project in FOLDER that loads the bundled sandbox, and your own workspace after two settings."""
+    """Make a project of your own in FOLDER.
+
+    It loads the bundled sandbox, and your own workspace after two settings.
+    """
     from mode_dagster.new_project import ProjectExistsError, make_project
 
     try:
@@ -49,11 +54,17 @@ def init(folder: Path) -> None:
 
 @main.command()
 @click.option("--port", default=8300, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
-@click.option("--reports", default=40, show_default=True, help="How many reports it has.")
-@click.option("--spaces", default=6, show_default=True, help="How many collections it has.")
+@click.option("--reports", type=click.IntRange(1), default=40, show_default=True, help="How many reports it has.")
+@click.option("--spaces", type=click.IntRange(1), default=6, show_default=True, help="How many collections it has.")
 @click.option("--days", default=60, show_default=True, help="How many days of history it has.")
 @click.option("--seed", default=1, show_default=True, help="Another seed, another workspace.")
-@click.option("--requests", default=40, show_default=True, help="Requests allowed in a window, as Mode's limit.")
+@click.option(
+    "--requests",
+    type=click.IntRange(1),
+    default=40,
+    show_default=True,
+    help="Requests allowed in a window, as Mode's limit.",
+)
 @click.option("--seconds", default=10.0, show_default=True, help="Length of that window.")
 @click.option("--latency", default=0.0, show_default=True, help="Seconds that every answer takes.")
 @click.option("--flat", is_flag=True, help="Also answer the flat lists of listing = workspace.")
@@ -87,6 +98,10 @@ def sandbox(
         click.echo(f"{prefix}WORKSPACE={served.workspace}")
         click.echo(f"{prefix}USERNAME={served.username}")
         click.echo(f"{prefix}PASSWORD={served.password}")
+        click.echo(f"{prefix}RATE_LIMIT_REQUESTS={requests}")
+        click.echo(f"{prefix}RATE_LIMIT_SECONDS={seconds}")
+        # every sandbox has the same workspace name: two of them in one file would be taken for one
+        click.echo(f"export DESTINATION__DUCKDB__CREDENTIALS={Path.cwd() / f'sandbox_{reports}_{seed}.duckdb'}")
         click.echo("Serving until Ctrl-C; the lines above let another shell read it.", err=True)
         try:
             threading.Event().wait()
@@ -110,27 +125,33 @@ def endpoints() -> None:
 @main.command()
 @named
 def check(name: str) -> None:
-    """Check the settings, the credentials and what this API key can read."""
+    """Check settings, destination, and what this API key can read."""
     from mode_dagster.extract.check import probe
     from mode_dagster.settings import load_settings
 
+    workspace = _workspace(name)
     try:
-        settings = load_settings(_workspace(name).section)
-        results = list(probe(settings))
+        settings = load_settings(workspace.section)
+        destination = _destination(workspace)
+        results = [*probe(settings), destination]
     except ModeError as error:
         raise click.ClickException(str(error)) from None
     table = Table("what", "answer", "what to do", box=None)
     for result in results:
         table.add_row(result.what, result.answer, result.advice)
     _console().print(table)
-    if not all(result.good for result in results if result.what == f"listing {settings.listing} (the one set)"):
+    needed = (f"listing {settings.listing} (the one set)", destination.what)
+    if not all(result.good for result in results if result.what in needed):
         sys.exit(1)
 
 
 @main.command()
 @named
 def plan(name: str) -> None:
-    """Show what the next sync would ask for; reads the listings and loads nothing."""
+    """Show what the next sync would ask for.
+
+    Reads the listings and loads nothing.
+    """
     from mode_dagster.extract.pipeline import mode_errors, mode_pipeline
     from mode_dagster.extract.sync import Sync
     from mode_dagster.settings import load_settings
@@ -155,9 +176,17 @@ def plan(name: str) -> None:
 @main.command()
 @named
 def loaded(name: str) -> None:
-    """Show what the last load of each table brought, from Dagster's own records (DAGSTER_HOME)."""
+    """Show what the last load of each table brought.
+
+    Reads Dagster's own records, so DAGSTER_HOME must be the one that the job ran with.
+    """
     from mode_dagster.loaded import last_loads
 
+    if not Path(os.environ.get("DAGSTER_HOME") or "/dev/null").is_dir():
+        raise click.ClickException(
+            "Could not read Dagster's records: DAGSTER_HOME is not set, or names no folder. "
+            "Set it before a job is started, else Dagster forgets the run: export DAGSTER_HOME=$PWD/.dagster_home"
+        )
     loads = last_loads(_workspace(name))
     if not loads:
         raise click.ClickException("Dagster has no record of a load: is DAGSTER_HOME the one that the job ran with?")
@@ -175,7 +204,10 @@ def loaded(name: str) -> None:
 @main.command()
 @named
 def answers(name: str) -> None:
-    """Answer three questions from the SQL models, and tell where the workspace report is."""
+    """Answer three questions from the SQL models.
+
+    Tells where the workspace report is, too.
+    """
     from mode_dagster.answers import NoAnswersError, three_answers
     from mode_dagster.workspace_report import report_path
 
@@ -195,7 +227,10 @@ def answers(name: str) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @named
 def move(file: Path, name: str) -> None:
-    """Copy all tables of the DuckDB FILE into the destination that is set now, with history and ledger."""
+    """Copy a DuckDB FILE into the destination that is set now.
+
+    All tables, with history and ledger.
+    """
     from mode_dagster.move import move as copy_all
 
     try:
@@ -212,7 +247,7 @@ def move(file: Path, name: str) -> None:
 @main.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def docs(folder: Path) -> None:
-    """Write the generated pages of the documentation into FOLDER."""
+    """Write the pages of tables, models, checks, settings."""
     from mode_dagster.documentation import pages
 
     for name, page in pages().items():
@@ -220,6 +255,30 @@ def docs(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
         click.echo(path)
+
+
+def _destination(workspace: "Workspace") -> "Probe":
+    """Where the tables go, and whether it can be opened.
+
+    Raises:
+        ModeError: No destination of that name is known, or its credentials are not set.
+    """
+    from mode_dagster.extract.check import Probe
+    from mode_dagster.extract.pipeline import database_path, destination_type, mode_pipeline, read_warehouse
+
+    kind = destination_type()
+    mode_pipeline(workspace.pipeline_name, workspace.dataset)
+    path = Path(database_path())
+    if kind == "duckdb" and not path.exists():
+        there = path.parent.is_dir()
+        advice = "" if there else f"make the folder {path.parent}, or name another in DESTINATION__DUCKDB__CREDENTIALS"
+        return Probe("destination", f"{path}: " + ("the first sync makes it" if there else "no folder"), advice, there)
+    try:
+        with read_warehouse(workspace.pipeline_name, workspace.dataset):
+            return Probe("destination", str(path) if kind == "duckdb" else f"{kind}: answers")
+    except Exception as error:
+        # each destination's driver has its own errors, and their words are what is asked for here
+        return Probe("destination", f"{kind}: can't be opened", " ".join(str(error).split())[:200], kind == "duckdb")
 
 
 def _workspace(name: str) -> "Workspace":

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import dagster as dg
+import duckdb
 import pytest
 import requests
 from click.testing import CliRunner
@@ -95,6 +96,47 @@ def test_check_names_missing_settings(call):
     assert "workspace: not set" in result.output
 
 
+def test_check_tells_which_file_the_tables_go_into(call, sandbox, reads, monkeypatch, tmp_path):
+    path = tmp_path / "mine.duckdb"
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(path))
+    reads(sandbox)
+    assert f"{path}: the first sync makes it" in call("check").output
+    assert not path.exists()
+    duckdb.connect(str(path)).close()
+    assert str(path) in call("check").output.splitlines()[-1]
+
+
+def test_check_fails_where_the_folder_of_the_file_is_not_there(call, sandbox, reads, monkeypatch, tmp_path):
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "mistyped" / "mine.duckdb"))
+    reads(sandbox)
+    result = call("check")
+    assert result.exit_code == 1
+    assert "make the folder" in result.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"DESTINATION_TYPE": "postgress"}, "Could not use the destination 'postgress'"),
+        ({"DESTINATION_TYPE": "postgres"}, "not set: DESTINATION__POSTGRES__CREDENTIALS"),
+        (
+            {"DESTINATION_TYPE": "postgres", "DESTINATION__POSTGRES__CREDENTIALS": "postgresql://a:b@127.0.0.1:1/c"},
+            "postgres: can't be opened",
+        ),
+    ],
+    ids=["mistyped", "no credentials", "no server"],
+)
+def test_check_fails_where_the_destination_cannot_be_used(call, sandbox, reads, monkeypatch, settings, said):
+    reads(sandbox)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    result = call("check")
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
 def test_plan_tells_what_the_next_sync_asks_for_and_loads_nothing(call, sandbox, reads, tmp_path):
     reads(sandbox)
     said = call("plan")
@@ -122,6 +164,28 @@ def test_loaded_without_any_load_says_so(call, monkeypatch, tmp_path):
     assert "DAGSTER_HOME" in result.output
 
 
+@pytest.mark.parametrize("home", [None, "nowhere"], ids=["not set", "no folder"])
+def test_loaded_without_dagsters_records_says_so(call, monkeypatch, tmp_path, home):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    if home:
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / home))
+    result = call("loaded")
+    assert result.exit_code == 1
+    assert "Could not read Dagster's records: DAGSTER_HOME is not set" in result.output
+
+
+def test_no_command_is_cut_short_in_the_list_of_commands(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "..." not in call("--help").output.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("option", ["--reports", "--spaces", "--requests"])
+def test_a_sandbox_of_nothing_is_refused(call, option):
+    result = call("sandbox", option, "0")
+    assert result.exit_code == 2
+    assert option in result.output
+
+
 def test_the_sandbox_command_serves_what_it_prints(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "mode_dagster.cli", "sandbox", "--port", "0", "--reports", "5"],
@@ -132,8 +196,10 @@ def test_the_sandbox_command_serves_what_it_prints(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        exports = [process.stdout.readline().strip().split("=", 1)[1] for _ in range(4)]
-        base_url, workspace, username, password = exports
+        exports = [process.stdout.readline().strip().split("=", 1)[1] for _ in range(7)]
+        base_url, workspace, username, password, requests_allowed, _seconds, database = exports
+        assert requests_allowed == "40"
+        assert database == str(tmp_path / "sandbox_5_1.duckdb")
         answer = requests.get(f"{base_url}/{workspace}/spaces?filter=all", auth=(username, password), timeout=10)
         assert answer.json()["_embedded"]["spaces"]
     finally:
