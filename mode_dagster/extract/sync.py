@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 AUDIT_OVERLAP = timedelta(hours=1)
 """Audit events may arrive late: each sync asks again for the hour before the newest that is stored."""
+MOST_ROWS = 25_000
+"""Rows after which a part ends early: a load takes memory by its rows, and Discovery gives a thousand a request."""
 
 
 class Sync:
@@ -71,6 +73,7 @@ class Sync:
         self._walks = {endpoint.name: EndpointWalk(self, endpoint) for endpoint in ENDPOINTS}
         self._listing_only = False
         self._deadline: float | None = None
+        self._rows_in_part = 0
         self.pipeline = pipeline
         self.reconcile = reconcile
         self.accept_shrunk = accept_shrunk
@@ -165,7 +168,7 @@ class Sync:
         """Cuts the sync into parts, each to be extracted and loaded before the next is asked for.
 
         The first part is the listings, which tell what changed; then comes the plan, said and kept in `plan`; then
-        what is due, at most `checkpoint_seconds` a part.
+        what is due, at most `checkpoint_seconds` or `MOST_ROWS` a part.
 
         Args:
             selected: The endpoints to be read.
@@ -183,7 +186,7 @@ class Sync:
         self.requests_planned = before + self.plan.requests
         while number == 0 or not self._is_finished(selected):
             number += 1
-            self._deadline = time.monotonic() + self.settings.checkpoint_seconds
+            self._deadline, self._rows_in_part = time.monotonic() + self.settings.checkpoint_seconds, 0
             yield number
             if not self._is_finished(selected):
                 left, done = self.make_plan(selected), self.client.requests - before
@@ -241,6 +244,7 @@ class Sync:
         self._ask_ahead(selected)
         for rows in walk.pages():
             yield rows
+            self._rows_in_part += len(rows)
             if self._is_over():
                 return
             self._ask_ahead(selected)
@@ -277,7 +281,9 @@ class Sync:
             )
 
     def _is_over(self) -> bool:
-        return not self._listing_only and self._deadline is not None and time.monotonic() >= self._deadline
+        if self._listing_only or self._deadline is None:
+            return False
+        return self._rows_in_part >= MOST_ROWS or time.monotonic() >= self._deadline
 
     def _finish(self, name: str) -> None:
         """Reads an endpoint only for what its children need of it."""
