@@ -33,22 +33,9 @@ DAILY = Limit(warn=timedelta(hours=30), fail=timedelta(hours=50))
 HOURLY = Limit(warn=timedelta(hours=6), fail=timedelta(hours=12))
 """Much more than an hour: a weekly reconciling sync of a big workspace keeps the hourly ones waiting for hours."""
 
-LIMITS: Mapping[Family, Limit] = {
-    Family.REPORTS: DAILY,
-    Family.RUNS: HOURLY,
-    Family.SCHEDULES: DAILY,
-    Family.DATASETS: DAILY,
-    Family.SOURCES: DAILY,
-    Family.PEOPLE: DAILY,
-    Family.AUDIT: DAILY,
-}
+LIMITS: Mapping[Family, Limit] = {**dict.fromkeys(Family, DAILY), Family.RUNS: HOURLY}
 
 
 def freshness_policy(family: Family | None = None) -> dg.FreshnessPolicy:
     """The policy of a family's tables; without a family that of the ledger, which every load writes."""
     return (LIMITS[family] if family else HOURLY).policy
-
-
-def model_freshness() -> dg.FreshnessPolicy:
-    """The policy of the SQL models: the daily load, which all of them follow."""
-    return DAILY.policy

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mode_dagster.lineage import VERSION, References, Request, TableReference, parse_all, reached
+from mode_dagster.models.build import need_tables
 from mode_dagster.warehouse import MissingError, Warehouse
 from mode_dagster.workspace import Workspace
 
@@ -105,14 +106,13 @@ class Answer:
     parsed_at: datetime
 
 
-def missing_sources(warehouse: Warehouse, workspace: Workspace) -> Sequence[str]:
-    """The tables to read that are not there."""
-    there = warehouse.tables(workspace.dataset)
-    return [source for source in SOURCES if source not in there]
-
-
 def loaded_queries(warehouse: Warehouse, workspace: Workspace) -> Sequence[Query]:
-    """The queries that exist, each with its data source and the definitions that it reaches."""
+    """The queries that exist, each with its data source and the definitions that it reaches.
+
+    Raises:
+        ModelError: A table that it reads is missing.
+    """
+    need_tables(warehouse, workspace, "read Mode's queries", SOURCES)
     definitions = dict(
         warehouse.query(
             f"SELECT name, source FROM {workspace.dataset}.definitions WHERE deleted_at IS NULL AND name IS NOT NULL "

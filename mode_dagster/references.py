@@ -20,11 +20,9 @@ from typing import Any
 
 import dagster as dg
 
-from mode_dagster.extract.pipeline import destination_type
-from mode_dagster.freshness import model_freshness
 from mode_dagster.lineage import VERSION, Status
 from mode_dagster.markdown import markdown_table
-from mode_dagster.models import RETRY, WHEN_UPSTREAM_CHANGED
+from mode_dagster.models.mart import RETRY, as_failure, mart_spec
 from mode_dagster.reference_tables import (
     DESCRIBED,
     DESCRIPTIONS,
@@ -36,7 +34,6 @@ from mode_dagster.reference_tables import (
     answer_all,
     known_answers,
     loaded_queries,
-    missing_sources,
     write_tables,
 )
 from mode_dagster.resources import WarehouseResource
@@ -48,19 +45,12 @@ FAILED_SHARE = 0.05
 SHOWN = 20
 
 
-def build_references(
-    workspace: Workspace, automation: dg.AutomationCondition[Any] | None = WHEN_UPSTREAM_CHANGED
-) -> dg.AssetsDefinition:
-    """The three tables as assets of one step; whichever is selected, all are made.
-
-    Args:
-        workspace: Whose queries.
-        automation: When Dagster materializes them by itself; None means only when asked.
-    """
+def build_references(workspace: Workspace) -> dg.AssetsDefinition:
+    """The three tables as assets of one step; whichever is selected, all are made."""
 
     @dg.multi_asset(
         name=workspace.named("mode_references"),
-        specs=[_spec(table, workspace, automation) for table in DESCRIBED],
+        specs=[_spec(table, workspace) for table in DESCRIBED],
         can_subset=True,
         retry_policy=RETRY,
     )
@@ -68,8 +58,7 @@ def build_references(
         context: dg.AssetExecutionContext, mode_warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
         began = time.monotonic()
-        with mode_warehouse.open(workspace) as warehouse:
-            _need_sources(warehouse, workspace)
+        with as_failure(), mode_warehouse.open(workspace) as warehouse:
             queries = loaded_queries(warehouse, workspace)
             known = known_answers(warehouse, workspace)
         context.log.info(f"{len(queries):,} queries; answers are known for {len(known):,} texts")
@@ -124,34 +113,22 @@ def _check_result(counts: Mapping[str, int], failing: Sequence[tuple[Any, ...]])
     )
 
 
-def _spec(table: str, workspace: Workspace, automation: dg.AutomationCondition[Any] | None) -> dg.AssetSpec:
+def _spec(table: str, workspace: Workspace) -> dg.AssetSpec:
     columns = [
         dg.TableColumn(name=name, type=kind, description=meaning) for name, (kind, meaning) in DESCRIBED[table].items()
     ]
-    return dg.AssetSpec(
-        key=workspace.model_key(table),
+    return mart_spec(
+        workspace,
+        table,
+        "python",
         deps=[workspace.table_key(source) for source in SOURCES],
-        group_name=workspace.group(),
         description=DESCRIPTIONS[table],
-        kinds={destination_type(), "python"},
         metadata={
             "dagster/table_name": f"{workspace.marts}.{table}",
             "dagster/column_schema": dg.TableSchema(columns=columns),
         },
         code_version=str(VERSION),
-        automation_condition=automation,
-        freshness_policy=model_freshness(),
     )
-
-
-def _need_sources(warehouse: Warehouse, workspace: Workspace) -> None:
-    if lacking := missing_sources(warehouse, workspace):
-        tables = ", ".join(f"{workspace.dataset}.{name}" for name in lacking)
-        keys = ", ".join(workspace.table_key(name).to_user_string() for name in lacking)
-        raise dg.Failure(
-            f"Could not read Mode's queries: there is no table {tables}. Materialize first: {keys}.",
-            allow_retries=False,
-        )
 
 
 def _numbers(

@@ -10,7 +10,11 @@ import pytest
 
 from mode_dagster.extract.endpoints import Family
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.freshness import LIMITS, freshness_policy, model_freshness
+from mode_dagster.freshness import LIMITS, freshness_policy
+from mode_dagster.models import build_models
+from mode_dagster.references import build_references
+from mode_dagster.workspace import Workspace
+from mode_dagster.workspace_report import build_workspace_report
 from mode_dagster_tests.loaded_file import File, file
 
 __all__ = ["file"]
@@ -31,7 +35,8 @@ def test_every_family_has_a_policy_that_a_late_run_does_not_break(family):
 
 def test_the_ledger_follows_every_load_and_models_the_daily_one():
     assert freshness_policy() == freshness_policy(Family.RUNS)
-    assert model_freshness() == freshness_policy(Family.REPORTS)
+    marts = [*build_models(Workspace()), build_references(Workspace()), build_workspace_report(Workspace())]
+    assert all(spec.freshness_policy == freshness_policy(Family.REPORTS) for made in marts for spec in made.specs)
     assert set(LIMITS) == set(Family)
 
 
@@ -44,7 +49,7 @@ for module in ("dagster", "dagster_shared"):
 warnings.filterwarnings("ignore", message="The `__fields__` attribute is deprecated")
 import dagster as dg
 from mode_dagster.checks import build_table_checks
-from mode_dagster.freshness import freshness_policy, model_freshness
+from mode_dagster.freshness import freshness_policy
 from mode_dagster.workspace import Workspace
 build_table_checks(Workspace())
 dg.AssetSpec("a", freshness_policy=freshness_policy())

@@ -1,14 +1,13 @@
 """SQL models: each .sql file of this folder is a table of the schema `mode_marts`, an asset and its checks.
 
 Here: the files as Dagster assets and asset checks.
-Not here: reading a file's head (`header`), what its SQL reads (`statement`), making the table (`build`), the models
-themselves (*.sql).
+Not here: reading a file's head (`header`), what its SQL reads (`statement`), making the table (`build`), what all
+assets of that schema share (`mart`), the models themselves (*.sql).
 """
 
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -16,11 +15,10 @@ from typing import Any
 
 import dagster as dg
 
-from mode_dagster.extract.pipeline import destination_type
-from mode_dagster.freshness import model_freshness
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models.build import Built, ModelError, Violations, key_check, run_model, table_name, violations
 from mode_dagster.models.header import Model, read_model
+from mode_dagster.models.mart import RETRY, as_failure, mart_spec
 from mode_dagster.models.statement import column_lineage, reads, render
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.translator import code_reference
@@ -36,10 +34,6 @@ __all__ = [
     "render",
     "run_model",
 ]
-
-WHEN_UPSTREAM_CHANGED = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
-RETRY = dg.RetryPolicy(max_retries=2, delay=1)
-"""For a DuckDB file that another program has open: opening it waits about 100 seconds for the lock each time."""
 
 
 def read_models(folder: Path) -> Mapping[str, Model]:
@@ -59,19 +53,9 @@ def read_models(folder: Path) -> Mapping[str, Model]:
 MODELS: Mapping[str, Model] = read_models(Path(__file__).parent)
 
 
-def build_models(
-    workspace: Workspace,
-    automation: dg.AutomationCondition[Any] | None = WHEN_UPSTREAM_CHANGED,
-    models: Mapping[str, Model] = MODELS,
-) -> list[dg.AssetsDefinition]:
-    """One asset for each model.
-
-    Args:
-        workspace: Whose tables; its names are the keys and schemas.
-        automation: When Dagster materializes them by itself; None means only when asked.
-        models: Which ones.
-    """
-    return [_asset(model, workspace, automation, models) for model in models.values()]
+def build_models(workspace: Workspace, models: Mapping[str, Model] = MODELS) -> list[dg.AssetsDefinition]:
+    """One asset for each model."""
+    return [_asset(model, workspace, models) for model in models.values()]
 
 
 def build_model_checks(workspace: Workspace, models: Mapping[str, Model] = MODELS) -> list[dg.AssetChecksDefinition]:
@@ -79,33 +63,26 @@ def build_model_checks(workspace: Workspace, models: Mapping[str, Model] = MODEL
     return [_checks(model, workspace) for model in models.values()]
 
 
-def _asset(
-    model: Model,
-    workspace: Workspace,
-    automation: dg.AutomationCondition[Any] | None,
-    models: Mapping[str, Model],
-) -> dg.AssetsDefinition:
-    about = _about(model, workspace)
-
-    @dg.asset(
-        key=workspace.model_key(model.name),
+def _asset(model: Model, workspace: Workspace, models: Mapping[str, Model]) -> dg.AssetsDefinition:
+    # what the page says before and after a run alike
+    about = {"question": model.question, "dagster/table_name": table_name(model, workspace)}
+    code = code_reference(model.path, model.line)
+    spec = mart_spec(
+        workspace,
+        model.name,
+        "sql",
         deps=_upstream(model, workspace),
-        group_name=workspace.group(),
         description=f"{model.description}\n\nOne row: {model.grain}.\n\nAnswers: {model.question}",
-        kinds={destination_type(), "sql"},
-        metadata={
-            **about,
-            "dagster/column_schema": _column_schema(model, {}),
-            **code_reference(model.path, model.line),
-        },
+        metadata={**about, "dagster/column_schema": _column_schema(model, {}), **code},
         code_version=hashlib.sha256(model.sql.encode()).hexdigest()[:12],
-        retry_policy=RETRY,
-        automation_condition=automation,
-        freshness_policy=model_freshness(),
+    )
+
+    @dg.multi_asset(
+        name=spec.key.to_python_identifier(), description=spec.description, specs=[spec], retry_policy=RETRY
     )
     def build(context: dg.AssetExecutionContext, mode_warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         began = time.monotonic()
-        with _as_failure(), mode_warehouse.open(workspace) as warehouse:
+        with as_failure(), mode_warehouse.open(workspace) as warehouse:
             built = run_model(warehouse, model, workspace, _start(context.instance, context.run))
         numbers = _numbers(model, built, time.monotonic() - began)
         # not in the spec, because it would make loading the definitions a second slower
@@ -129,7 +106,7 @@ def _checks(model: Model, workspace: Workspace) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, mode_warehouse: WarehouseResource
     ) -> Iterator[dg.AssetCheckResult]:
         now = _start(context.instance, context.run)
-        with _as_failure(), mode_warehouse.open(workspace) as warehouse:
+        with as_failure(), mode_warehouse.open(workspace) as warehouse:
             found = [violations(warehouse, model, spec.name, workspace, now) for spec in specs]
         yield from map(_check_result, specs, found)
 
@@ -141,11 +118,6 @@ def _upstream(model: Model, workspace: Workspace) -> Sequence[dg.AssetKey]:
         *(workspace.table_key(name) for name in reads(model).tables),
         *(workspace.model_key(name) for name in reads(model).models),
     ]
-
-
-def _about(model: Model, workspace: Workspace) -> Mapping[str, Any]:
-    """What an asset's page says before and after a run alike."""
-    return {"question": model.question, "dagster/table_name": table_name(model, workspace)}
 
 
 def _column_lineage(model: Model, workspace: Workspace, models: Mapping[str, Model]) -> dg.TableColumnLineage:
@@ -198,12 +170,3 @@ def _start(instance: dg.DagsterInstance, run: dg.DagsterRun) -> datetime:
     """When the run began: the one moment that all its models mean by current_timestamp."""
     record = instance.get_run_record_by_id(run.run_id)
     return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else datetime.now(UTC)
-
-
-@contextmanager
-def _as_failure() -> Iterator[None]:
-    """A model that can't be built as a Dagster failure that isn't tried again; a locked file is."""
-    try:
-        yield
-    except ModelError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error

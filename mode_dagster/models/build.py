@@ -60,8 +60,8 @@ def run_model(warehouse: Warehouse, model: Model, workspace: Workspace, now: dat
         ModelError: A table that it reads is missing, its columns are not the documented ones, or the warehouse
             refuses it.
     """
-    _need_sources(warehouse, model, workspace)
     table = table_name(model, workspace)
+    need_tables(warehouse, workspace, f"build {table}", reads(model).tables, reads(model).models)
     select = render(model.sql, workspace, now)
     try:
         _need_documented_columns(model, warehouse.column_names(select))
@@ -112,19 +112,29 @@ def table_name(model: Model, workspace: Workspace) -> str:
     return f"{workspace.marts}.{model.name}"
 
 
-def _need_sources(warehouse: Warehouse, model: Model, workspace: Workspace) -> None:
+def need_tables(
+    warehouse: Warehouse, workspace: Workspace, purpose: str, tables: Sequence[str] = (), models: Sequence[str] = ()
+) -> None:
+    """Refuses to go on where a table is lacking.
+
+    Args:
+        warehouse: Where they should be.
+        workspace: Whose tables.
+        purpose: What they are needed for.
+        tables: Loaded ones.
+        models: Those of `mode_marts`.
+
+    Raises:
+        ModelError: One is lacking.
+    """
     loaded, built = warehouse.tables(workspace.dataset), warehouse.tables(workspace.marts)
-    needed = reads(model)
     lacking = {
-        **{f"{workspace.dataset}.{name}": workspace.table_key(name) for name in needed.tables if name not in loaded},
-        **{f"{workspace.marts}.{name}": workspace.model_key(name) for name in needed.models if name not in built},
+        **{f"{workspace.dataset}.{name}": workspace.table_key(name) for name in tables if name not in loaded},
+        **{f"{workspace.marts}.{name}": workspace.model_key(name) for name in models if name not in built},
     }
     if lacking:
         keys = ", ".join(key.to_user_string() for key in lacking.values())
-        raise ModelError(
-            f"Could not build {table_name(model, workspace)}: there is no table {', '.join(lacking)}. "
-            f"Materialize first: {keys}."
-        )
+        raise ModelError(f"Could not {purpose}: there is no table {', '.join(lacking)}. Materialize first: {keys}.")
 
 
 def _need_documented_columns(model: Model, names: Sequence[str]) -> None:

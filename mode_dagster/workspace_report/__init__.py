@@ -11,9 +11,8 @@ from typing import Any
 
 import dagster as dg
 
-from mode_dagster.extract.pipeline import database_path, destination_type
-from mode_dagster.freshness import model_freshness
-from mode_dagster.models import RETRY, WHEN_UPSTREAM_CHANGED, ModelError
+from mode_dagster.extract.pipeline import database_path
+from mode_dagster.models.mart import RETRY, as_failure, mart_spec
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import READS, Facts, read_facts
@@ -21,33 +20,18 @@ from mode_dagster.workspace_report.facts import READS, Facts, read_facts
 REPORT = "workspace_report"
 
 
-def build_workspace_report(
-    workspace: Workspace, automation: dg.AutomationCondition[Any] | None = WHEN_UPSTREAM_CHANGED
-) -> dg.AssetsDefinition:
-    """The asset that writes the page anew.
+def build_workspace_report(workspace: Workspace) -> dg.AssetsDefinition:
+    """The asset that writes the page anew."""
+    # it reads two words of loaded tables too (name of the workspace, time of the sync), which move with the models
+    deps = [workspace.model_key(name) for name in READS]
+    spec = mart_spec(workspace, REPORT, "html", deps=deps, description=DESCRIPTION)
 
-    Args:
-        workspace: Whose page.
-        automation: When Dagster materializes it by itself; None means only when asked.
-    """
-
-    @dg.asset(
-        key=workspace.model_key(REPORT),
-        # it reads two words of loaded tables too (name of the workspace, time of the sync), which move with the models
-        deps=[workspace.model_key(name) for name in READS],
-        group_name=workspace.group(),
-        description=DESCRIPTION,
-        kinds={"html", destination_type()},
-        retry_policy=RETRY,
-        automation_condition=automation,
-        freshness_policy=model_freshness(),
+    @dg.multi_asset(
+        name=spec.key.to_python_identifier(), description=spec.description, specs=[spec], retry_policy=RETRY
     )
     def write(mode_warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
-        try:
-            with mode_warehouse.open(workspace) as warehouse:
-                facts = read_facts(warehouse, workspace)
-        except ModelError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+        with as_failure(), mode_warehouse.open(workspace) as warehouse:
+            facts = read_facts(warehouse, workspace)
         path = report_path(workspace, mode_warehouse.database)
         return dg.MaterializeResult(metadata=_write(facts, workspace, path))
 

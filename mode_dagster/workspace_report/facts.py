@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.models import ModelError
+from mode_dagster.models.build import need_tables
 from mode_dagster.warehouse import MissingError, Warehouse
 from mode_dagster.workspace import Workspace
 
@@ -131,29 +131,19 @@ def read_facts(warehouse: Warehouse, workspace: Workspace) -> Facts:
     Raises:
         ModelError: A model's table is missing.
     """
-    there = warehouse.tables(workspace.marts)
-    lacking = [name for name in READS if name not in there]
-    _need_models(workspace, [name for name in NEEDED if name in lacking])
+    need_tables(warehouse, workspace, "write the workspace report", models=NEEDED)
     words = {"marts": workspace.marts, "days": DAYS, "most": MOST}
     answers = {name: warehouse.query(sql.format(**words)).by_name() for name, sql in QUESTIONS.items()}
+    has_usage = TABLE_USAGE in warehouse.tables(workspace.marts)
     catalogue = f"{workspace.marts}.report_catalogue"
     (active,) = warehouse.query(f"SELECT COUNT(*) FROM {catalogue} WHERE state = 'active'").first
     return Facts(
         name=_loaded(warehouse, workspace, "workspaces", "CASE WHEN COUNT(*) = 1 THEN MAX(name) END") or "",
         synced_at=_loaded(warehouse, workspace, LEDGER, "MAX(read_at)"),
         active_reports=active,
-        tables=None if TABLE_USAGE in lacking else warehouse.query(MOST_USED.format(**words)).by_name(),
+        tables=warehouse.query(MOST_USED.format(**words)).by_name() if has_usage else None,
         **answers,
     )
-
-
-def _need_models(workspace: Workspace, lacking: Sequence[str]) -> None:
-    if lacking:
-        tables = ", ".join(f"{workspace.marts}.{name}" for name in lacking)
-        keys = ", ".join(workspace.model_key(name).to_user_string() for name in lacking)
-        raise ModelError(
-            f"Could not write the workspace report: there is no table {tables}. Materialize first: {keys}."
-        )
 
 
 def _loaded(warehouse: Warehouse, workspace: Workspace, table: str, aggregate: str) -> Any:
