@@ -8,6 +8,8 @@ BIN := .venv/bin
 LOCK := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 export DAGSTER_DISABLE_TELEMETRY := yes
+# Dagster's advice to call its other command line, `dg`
+export PYTHONWARNINGS ?= ignore:Function
 
 .PHONY: help
 help: ## List the targets
