@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mode_dagster.extract.client import ModeClient
+from mode_dagster.extract.client import ModeClient, reachable
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeError, ModeUnavailable
 from mode_dagster.extract.rows import counters, read_rows
-from mode_dagster.extract.sync import reachable
 from mode_dagster.settings import Settings
 
 

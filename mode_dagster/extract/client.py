@@ -12,6 +12,7 @@ import base64
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -365,3 +366,12 @@ def _follow(body: dict[str, Any], query: Mapping[str, str], number: int) -> dict
     except ValueError:
         following = {}
     return following if following and following.items() - query.items() else {"page": str(number + 1)}
+
+
+def reachable(settings: Settings, clock: Callable[[], datetime]) -> AbstractContextManager[Settings]:
+    """The settings to use: of the bundled sandbox, started for this sync, or as they are."""
+    if not settings.is_sandbox:
+        return nullcontext(settings)
+    from mode_dagster.sandbox.bundled import bundled
+
+    return bundled(settings, clock)

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from dlt.pipeline.pipeline import Pipeline
 
-from mode_dagster.extract.client import ModeClient
+from mode_dagster.extract.client import ModeClient, reachable
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError
 from mode_dagster.extract.ledger import Values, is_listing, kept_for_children, ledger_row, wanted_runs
@@ -392,12 +392,3 @@ class Sync:
     def is_way_in(self, endpoint: Endpoint) -> bool:
         """Whether everything else hangs on this list, so that a 404 means a wrong workspace."""
         return endpoint.name == ("spaces" if self.settings.listing is Listing.COLLECTIONS else "reports")
-
-
-def reachable(settings: Settings, clock: Callable[[], datetime]) -> AbstractContextManager[Settings]:
-    """The settings to use: of the bundled sandbox, started for this sync, or as they are."""
-    if not settings.is_sandbox:
-        return nullcontext(settings)
-    from mode_dagster.sandbox.bundled import bundled
-
-    return bundled(settings, clock)
