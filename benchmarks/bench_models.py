@@ -17,8 +17,9 @@ import duckdb
 
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.models import MODELS, run_model
-from mode_dagster.models.statement import SQL_TYPES, reads
+from mode_dagster.models.statement import reads
 from mode_dagster.warehouse import DuckDBWarehouse
+from mode_dagster.warehouse.base import TYPES
 from mode_dagster.workspace import Workspace
 
 NOW = datetime(2026, 6, 17, 12, 20, tzinfo=UTC)
@@ -101,7 +102,7 @@ def make(file: str, runs: int, reports: int) -> None:
     with duckdb.connect(file) as connection:
         connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA mode_analytics_data")
         for table in ENDPOINTS:
-            columns = ", ".join(f'"{column.name}" {SQL_TYPES[column.data_type]}' for column in table.all_columns)
+            columns = ", ".join(f'"{column.name}" {TYPES[column.data_type]}' for column in table.all_columns)
             connection.execute(f"CREATE TABLE mode_analytics_data.{table.name} ({columns})")
         for name, select in ROWS.items():
             sql = select.format(runs=runs, reports=reports).replace("NOW", f"TIMESTAMPTZ '{NOW.isoformat()}'")

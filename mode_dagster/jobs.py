@@ -5,6 +5,7 @@ Not here: when (`schedules`), how (`assets`).
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -40,47 +41,25 @@ def build_jobs(
     computed = dg.AssetSelection.assets(*models)
     everything = dg.AssetSelection.assets(tables) | computed
     hourly = dg.AssetSelection.assets(*(workspace.table_key(table) for table in HOURLY))
+    job = partial(dg.define_asset_job, op_retry_policy=retry, executor_def=executor)
     return [
-        _job(
+        job(
             workspace.named("mode_sync"),
             everything,
-            "Everything that changed: every table that Mode can give, and what is computed from them.",
-            retry,
-            executor,
+            description="Everything that changed: every table that Mode can give, and what is computed from them.",
         ),
-        _job(
+        job(
             workspace.named("mode_runs_hourly"),
             # with the models that those models read, should they have no table yet
             hourly | ((hourly.downstream() & computed).upstream() & computed),
-            "New runs: the listing of reports, a page for each report that ran, a request for each finished run, "
-            "and what is computed from them.",
-            retry,
-            executor,
+            description="New runs: the listing of reports, a page for each report that ran, a request for each "
+            "finished run, and what is computed from them.",
         ),
-        _job(
+        job(
             workspace.named("mode_reconcile"),
             everything,
-            "Everything, whether it seems to have changed or not; counts what incremental syncs had missed.",
-            retry,
-            executor,
-            dg.RunConfig(ops={workspace.named(OP): SyncConfig(reconcile=True)}),
+            config=dg.RunConfig(ops={workspace.named(OP): SyncConfig(reconcile=True)}),
+            description="Everything, whether it seems to have changed or not; counts what incremental syncs had "
+            "missed.",
         ),
     ]
-
-
-def _job(
-    name: str,
-    selection: dg.AssetSelection,
-    description: str,
-    retry: dg.RetryPolicy,
-    executor: dg.ExecutorDefinition,
-    config: dg.RunConfig | None = None,
-) -> Job:
-    return dg.define_asset_job(
-        name,
-        selection=selection,
-        description=description,
-        config=config,
-        op_retry_policy=retry,
-        executor_def=executor,
-    )

@@ -16,11 +16,8 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str
     """A table for an asset's page; says so when there are no rows."""
     if not rows:
         return "No rows."
-    lines = [columns, ["---"] * len(columns)]
-    return "\n".join(
-        f"| {' | '.join(cells)} |"
-        for cells in [[_cell(name) for name in lines[0]], lines[1], *([_cell(value) for value in row] for row in rows)]
-    )
+    head, *body = [[_cell(value) for value in line] for line in (columns, *rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(columns), *body))
 
 
 def _cell(value: Any) -> str:

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import partial
 from typing import Any, NewType
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -198,18 +199,14 @@ def _text(raw: Any) -> str:
     return str(raw).strip()
 
 
-def _count(raw: Any) -> int:
-    number = int(str(raw))
-    if number < 0:
-        raise ValueError(f"{number} is negative; use 0 or more")
-    return number
-
-
 def _whole_number(raw: Any) -> int:
     try:
-        return _count(raw)
-    except ValueError as error:
-        raise ValueError(f"{raw!r} is not a whole number of 0 or more") from error
+        number = int(str(raw))
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"{raw!r} is not a whole number of 0 or more")
+    return number
 
 
 def _seconds(raw: Any) -> float:
@@ -222,25 +219,11 @@ def _seconds(raw: Any) -> float:
     return seconds
 
 
-def _listing(raw: Any) -> Listing:
+def _word(words: type[StrEnum], raw: Any) -> StrEnum:
     try:
-        return Listing(str(raw).strip())
+        return words(str(raw).strip())
     except ValueError:
-        raise ValueError(f"{raw!r} is not one of {', '.join(Listing)}") from None
-
-
-def _personal_data(raw: Any) -> PersonalData:
-    try:
-        return PersonalData(str(raw).strip())
-    except ValueError:
-        raise ValueError(f"{raw!r} is not one of {', '.join(PersonalData)}") from None
-
-
-def _executor(raw: Any) -> Executor:
-    try:
-        return Executor(str(raw).strip())
-    except ValueError:
-        raise ValueError(f"{raw!r} is not one of {', '.join(Executor)}") from None
+        raise ValueError(f"{raw!r} is not one of {', '.join(words)}") from None
 
 
 def _switch(raw: Any) -> bool:
@@ -265,9 +248,7 @@ _PARSERS: dict[Any, Callable[[Any], Any]] = {
     TimeZone: _time_zone,
     int: _whole_number,
     float: _seconds,
-    Listing: _listing,
-    PersonalData: _personal_data,
-    Executor: _executor,
+    **{words: partial(_word, words) for words in (Listing, PersonalData, Executor)},
 }
 
 

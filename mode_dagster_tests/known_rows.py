@@ -11,7 +11,7 @@ import duckdb
 
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
 from mode_dagster.extract.pipeline import DATASET
-from mode_dagster.models.statement import SQL_TYPES
+from mode_dagster.warehouse.base import TYPES
 
 
 def known_rows(
@@ -46,4 +46,4 @@ def found(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any
 
 
 def _columns(table: Endpoint) -> str:
-    return ", ".join(f'"{column.name}" {SQL_TYPES[column.data_type]}' for column in table.all_columns)
+    return ", ".join(f'"{column.name}" {TYPES[column.data_type]}' for column in table.all_columns)

@@ -21,10 +21,10 @@ from mode_dagster.extract.pipeline import DATASET, mode_pipeline
 from mode_dagster.failing_reports import failing_reports
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
-from mode_dagster.models.statement import SQL_TYPES
 from mode_dagster.reference_tables import DESCRIBED, answer_all, known_answers, loaded_queries, write_tables
 from mode_dagster.sandbox import Fault
 from mode_dagster.warehouse import DuckDBWarehouse, MissingError, Rows, Warehouse, WarehouseError, open_warehouse
+from mode_dagster.warehouse.base import TYPES as TYPES_OF_DUCKDB
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import read_facts
 from mode_dagster_tests.conftest import NOON
@@ -128,7 +128,7 @@ def test_whatever_is_loaded_models_and_checks_are_those_of_duckdb(database, seed
         here = DuckDBWarehouse(connection)
         for warehouse in (here, there):
             for endpoint in ENDPOINTS:
-                types = {column.name: SQL_TYPES[column.data_type] for column in endpoint.all_columns}
+                types = {column.name: TYPES_OF_DUCKDB[column.data_type] for column in endpoint.all_columns}
                 warehouse.write(f"{DATASET}.{endpoint.name}", types, rows[endpoint.name])
             build(warehouse, NOON - timedelta(days=1))
             build(warehouse)  # snapshots are kept

@@ -13,7 +13,7 @@ from typing import Any
 from mode_dagster.extract.endpoints import BY_NAME, Endpoint
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY
 from mode_dagster.warehouse import Warehouse, WarehouseError
-from mode_dagster.warehouse.base import literal
+from mode_dagster.warehouse.base import Excerpt, literal
 
 SHOWN = 20
 """Offending rows that are shown."""
@@ -76,15 +76,6 @@ class Check:
         if found.passed:
             return found
         return replace(found, says=f"{found.says} {self.advice}", gravity=self.gravity)
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """Offending rows: how many, and the first of them."""
-
-    count: int
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
 
 
 class Loaded:
@@ -151,20 +142,12 @@ class Loaded:
         """All rows of a query."""
         return self._warehouse.query(sql).rows
 
-    def wrong(self, select: str, order: str = "") -> Wrong:
-        """How many rows a query has, and the first `SHOWN` of them.
-
-        Args:
-            select: The offending rows.
-            order: ORDER BY of them, the worst first.
-        """
-        by = f"ORDER BY {order}" if order else ""
-        sql = f"SELECT count(*) OVER () AS wrong, * FROM ({select}) AS offending {by} LIMIT {SHOWN}"  # noqa: S608
-        found = self._warehouse.query(sql)
-        return Wrong(found.first[0] if found.rows else 0, found.columns[1:], [row[1:] for row in found.rows])
+    def wrong(self, select: str, order: str = "") -> Excerpt:
+        """The offending rows, the worst first."""
+        return self._warehouse.excerpt(select, SHOWN, order)
 
 
-def found_wrong(wrong: Wrong, says: str, rows: int) -> Finding:
+def found_wrong(wrong: Excerpt, says: str, rows: int) -> Finding:
     """The finding of a check that looks for wrong rows among so many."""
     return Finding(
         passed=not wrong.count,

@@ -16,12 +16,13 @@ from typing import Any
 import dagster as dg
 
 from mode_dagster.markdown import markdown_table
-from mode_dagster.models.build import Built, ModelError, Violations, key_check, run_model, table_name, violations
+from mode_dagster.models.build import Built, ModelError, key_check, run_model, table_name, violations
 from mode_dagster.models.header import Model, read_model
 from mode_dagster.models.mart import RETRY, as_failure, mart_spec
 from mode_dagster.models.statement import column_lineage, reads, render
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.translator import code_reference
+from mode_dagster.warehouse.base import Excerpt
 from mode_dagster.workspace import MARTS, Workspace
 
 __all__ = [
@@ -153,7 +154,7 @@ def _numbers(model: Model, built: Built, seconds: float) -> dict[str, Any]:
     }
 
 
-def _check_result(spec: dg.AssetCheckSpec, violated: Violations) -> dg.AssetCheckResult:
+def _check_result(spec: dg.AssetCheckSpec, violated: Excerpt) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"violations": violated.count}
     if violated.count:
         metadata["rows"] = dg.MetadataValue.md(markdown_table(violated.columns, violated.rows))

@@ -14,7 +14,7 @@ from typing import Any
 from mode_dagster.models.header import Model
 from mode_dagster.models.statement import reads, render
 from mode_dagster.warehouse import Warehouse, WarehouseError
-from mode_dagster.warehouse.base import quoted
+from mode_dagster.warehouse.base import Excerpt, quoted
 from mode_dagster.workspace import Workspace
 
 
@@ -31,16 +31,6 @@ class Built:
     """Name and type, as the destination calls it."""
     sample: Sequence[Sequence[Any]]
     """A few rows."""
-
-
-@dataclass(frozen=True)
-class Violations:
-    """The rows that break one check."""
-
-    count: int
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    """The first of them."""
 
 
 SAMPLE_ROWS = 5
@@ -76,7 +66,7 @@ def run_model(warehouse: Warehouse, model: Model, workspace: Workspace, now: dat
         raise ModelError(f"Could not build {table} ({model.path.name}): {error}") from error
 
 
-def violations(warehouse: Warehouse, model: Model, check: str, workspace: Workspace, now: datetime) -> Violations:
+def violations(warehouse: Warehouse, model: Model, check: str, workspace: Workspace, now: datetime) -> Excerpt:
     """The rows of a built model that break one of its checks, or its key where `check` is `key_check(model)`.
 
     Raises:
@@ -90,16 +80,9 @@ def violations(warehouse: Warehouse, model: Model, check: str, workspace: Worksp
     else:
         wrong = f"SELECT * FROM {table} WHERE NOT ({render(model.checks[check], workspace, now)})"
     try:
-        found = warehouse.query(
-            f"SELECT count(*) OVER () AS violations, * FROM ({wrong}) AS wrong LIMIT {VIOLATIONS_SHOWN}"
-        )
+        return warehouse.excerpt(wrong, VIOLATIONS_SHOWN)
     except WarehouseError as error:
         raise ModelError(f"Could not check {check} of {table}: {error}") from error
-    return Violations(
-        count=found.first[0] if found.rows else 0,
-        columns=found.columns[1:],
-        rows=[row[1:] for row in found.rows],
-    )
 
 
 def key_check(model: Model) -> str:

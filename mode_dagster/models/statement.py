@@ -16,23 +16,14 @@ from sqlglot.errors import SqlglotError
 from sqlglot.lineage import Node, lineage
 from sqlglot.tokenizer_core import Token, TokenType
 
-from mode_dagster.extract.endpoints import BY_NAME, DataType
+from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.pipeline import DATASET
 from mode_dagster.models.header import Model
+from mode_dagster.warehouse.base import TYPES
 from mode_dagster.workspace import MARTS, Workspace
 
 CLOCKS = frozenset({"now", "today", "get_current_timestamp", "transaction_timestamp", "current_localtimestamp"})
 OTHER_CLOCKS = (TokenType.CURRENT_DATE, TokenType.CURRENT_TIME, TokenType.CURRENT_DATETIME, TokenType.LOCALTIMESTAMP)
-
-SQL_TYPES: Mapping[DataType, str] = {
-    "text": "VARCHAR",
-    "bigint": "BIGINT",
-    "double": "DOUBLE",
-    "bool": "BOOLEAN",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "json": "JSON",
-}
-"""What a column of the catalogue is in DuckDB."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +135,7 @@ def column_lineage(model: Model, models: Mapping[str, Model]) -> Mapping[str, Se
 
 
 def _loaded_columns(table: str) -> dict[str, str]:
-    return {column.name: SQL_TYPES[column.data_type] for column in BY_NAME[table].all_columns}
+    return {column.name: TYPES[column.data_type] for column in BY_NAME[table].all_columns}
 
 
 def _origins(node: Node) -> Sequence[tuple[str, str, str]]:

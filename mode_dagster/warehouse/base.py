@@ -16,6 +16,21 @@ from typing import Any
 
 from dlt.common.json import json
 
+TYPES: Mapping[str, str] = {
+    "text": "VARCHAR",
+    "json": "JSON",
+    "bigint": "BIGINT",
+    "double": "DOUBLE",
+    "bool": "BOOLEAN",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "date": "DATE",
+    "time": "TIME",
+    "decimal": "DECIMAL(38, 9)",
+    "wei": "VARCHAR",
+    "binary": "BLOB",
+}
+"""DuckDB's types for dlt's."""
+
 
 class WarehouseError(Exception):
     """The destination refused a statement; the message is its own."""
@@ -46,6 +61,15 @@ class Rows:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+@dataclass(frozen=True)
+class Excerpt:
+    """How many rows a query has, and the first of them."""
+
+    count: int
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
 class Warehouse(ABC):
     """The destination, opened. Times are UTC in its session."""
 
@@ -60,6 +84,18 @@ class Warehouse(ABC):
             MissingError: A table or column is not there.
             WarehouseError: The destination refused.
         """
+
+    def excerpt(self, select: str, most: int, order: str = "") -> Excerpt:
+        """How many rows a query has, and so many of them at the most.
+
+        Args:
+            select: The query.
+            most: How many.
+            order: ORDER BY of them.
+        """
+        by = f"ORDER BY {order}" if order else ""
+        found = self.query(f"SELECT count(*) OVER () AS all_rows, * FROM ({select}) AS counted {by} LIMIT {most}")
+        return Excerpt(found.first[0] if found.rows else 0, found.columns[1:], [row[1:] for row in found.rows])
 
     @abstractmethod
     def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:

@@ -29,7 +29,7 @@ from dlt.common.utils import uniq_id
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.pipeline.pipeline import Pipeline
 
-from mode_dagster.warehouse.base import literal, loadable, quoted
+from mode_dagster.warehouse.base import TYPES, literal, loadable, quoted
 from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
 
 GONE = "_is_gone"
@@ -40,20 +40,6 @@ MANY_FILES = 100
 LOAD_ID = "_dlt_load_id"
 IN_USE = 3_600
 """Seconds for which a copy that was asked for is kept, though the table has other files by now: a query may read it."""
-TYPES = {
-    "text": "VARCHAR",
-    "json": "JSON",
-    "bigint": "BIGINT",
-    "double": "DOUBLE",
-    "bool": "BOOLEAN",
-    "timestamp": "TIMESTAMPTZ",
-    "date": "DATE",
-    "time": "TIME",
-    "decimal": "DECIMAL(38, 9)",
-    "wei": "VARCHAR",
-    "binary": "BLOB",
-}
-"""DuckDB's types for dlt's."""
 
 
 class FilesWarehouse(DuckDBWarehouse):
@@ -252,7 +238,7 @@ class FilesWarehouse(DuckDBWarehouse):
 
     def _empty(self, table: str) -> str:
         columns: Mapping[str, Any] = {LOAD_ID: {"data_type": "text"}, **self._schema.get_table_columns(table)}
-        typed = (f"CAST(NULL AS {TYPES[str(hints['data_type'])]}) AS {quoted(name)}" for name, hints in columns.items())
+        typed = (f"CAST(NULL AS {TYPES[hints['data_type']]}) AS {quoted(name)}" for name, hints in columns.items())
         return f"SELECT {', '.join(typed)} LIMIT 0"
 
     def _local(self, paths: Sequence[str], *, may_change: bool = False) -> str:
