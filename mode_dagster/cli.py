@@ -180,7 +180,7 @@ def loaded(name: str) -> None:
 
     Reads Dagster's own records, so DAGSTER_HOME must be the one that the job ran with.
     """
-    from mode_dagster.loaded import last_loads
+    from mode_dagster.loaded import destination, last_loads
 
     if not Path(os.environ.get("DAGSTER_HOME") or "/dev/null").is_dir():
         raise click.ClickException(
@@ -198,7 +198,11 @@ def loaded(name: str) -> None:
         table.add_row(load.table, *numbers, f"{load.seconds:.1f}", load.note)
     _console().print(table)
     total = sum(load.requests for load in loads)
-    _console().print(f"{len(loads)} tables, {total:,} requests. DuckDB file: {loads[0].database}", soft_wrap=True)
+    try:
+        where = destination()
+    except ModeError as error:
+        raise click.ClickException(str(error)) from None
+    _console().print(f"{len(loads)} tables, {total:,} requests. {where}", soft_wrap=True)
 
 
 @main.command()

@@ -5,13 +5,12 @@ Not here: what is recorded (`materialization`).
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from mode_dagster.extract.endpoints import ENDPOINTS
-from mode_dagster.extract.pipeline import database_path
+from mode_dagster.extract.pipeline import database_path, destination_type
 from mode_dagster.workspace import Workspace
 
 
@@ -25,7 +24,6 @@ class Load:
     requests: int
     seconds: float
     note: str
-    database: str
 
 
 def last_loads(workspace: Workspace) -> list[Load]:
@@ -33,7 +31,6 @@ def last_loads(workspace: Workspace) -> list[Load]:
 
     A key prefix of somebody else's project is not known here.
     """
-    database = str(Path(database_path()).resolve())
     loads = []
     with dg.DagsterInstance.get() as instance:
         for endpoint in ENDPOINTS:
@@ -41,11 +38,17 @@ def last_loads(workspace: Workspace) -> list[Load]:
             if event is None or event.asset_materialization is None:
                 continue
             found = {name: value.value for name, value in event.asset_materialization.metadata.items()}
-            loads.append(_load(endpoint.name, found, database))
+            loads.append(_load(endpoint.name, found))
     return loads
 
 
-def _load(table: str, found: dict[str, Any], database: str) -> Load:
+def destination() -> str:
+    """Where the tables go now, in words."""
+    kind = destination_type()
+    return f"DuckDB file: {database_path()}" if kind == "duckdb" else f"Destination: {kind}"
+
+
+def _load(table: str, found: dict[str, Any]) -> Load:
     notes = [str(found[name]) for name in ("note", "refused_by_status") if found.get(name)]
     return Load(
         table=table,
@@ -54,5 +57,4 @@ def _load(table: str, found: dict[str, Any], database: str) -> Load:
         requests=int(found.get("requests") or 0),
         seconds=float(found.get("seconds") or 0),
         note="; ".join(notes),
-        database=database,
     )

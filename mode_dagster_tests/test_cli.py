@@ -155,6 +155,8 @@ def test_loaded_shows_the_last_load_of_each_table(call, sandbox, reads, monkeypa
     assert said.exit_code == 0
     assert "mode_analytics.duckdb" in said.output.splitlines()[-1]
     assert all(f" {name} " in said.output for name in BY_NAME)
+    monkeypatch.setenv("DESTINATION_TYPE", "postgres")
+    assert call("loaded").output.splitlines()[-1].endswith("Destination: postgres")
 
 
 def test_loaded_without_any_load_says_so(call, monkeypatch, tmp_path):

@@ -4,9 +4,15 @@ import re
 
 import pytest
 
+from mode_dagster.extract import endpoints
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Pager
 
 every_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+
+
+def test_every_endpoint_of_the_file_is_in_the_catalogue():
+    written = {endpoint.name for endpoint in vars(endpoints).values() if isinstance(endpoint, Endpoint)}
+    assert written == set(BY_NAME)
 
 
 def test_names_are_unique_plural_snake_case_without_double_underscores():
