@@ -1,6 +1,7 @@
 """Assets on real Dagster: what is selected is loaded, what fails is named, the page of each asset answers."""
 
 import contextlib
+import re
 
 import dagster as dg
 import pytest
@@ -63,6 +64,16 @@ def test_everything_is_materialized_with_numbers_that_are_true(sandbox, reads, m
     asked = len(sandbox.requests)
     assert sum(metadata["requests"] for metadata in found.values()) == asked
     assert found["report_stats"]["note"] == "only with listing = discovery"
+
+
+def test_the_log_says_what_was_fetched_and_when_nothing_had_to_be(sandbox, reads, materialize, capfd):
+    reads(sandbox)
+    materialize("queries", "report_stats")
+    first = capfd.readouterr().err
+    assert re.search(r"queries: \d+ rows fetched, \d+ requests, ", first)
+    assert "report_stats: only with listing = discovery" in first
+    materialize("queries", "report_stats")
+    assert re.search(r"queries: nothing to fetch, \d+ lists are as they were", capfd.readouterr().err)
 
 
 def test_columns_show_with_their_meaning_undocumented_ones_too(sandbox, reads, materialize):
