@@ -199,10 +199,7 @@ def _said(response: requests.Response) -> str:
 def _without_secrets(text: str, response: requests.Response) -> str:
     """The text without our credentials, which a server may repeat to say that they are wrong."""
     _, _, sent = response.request.headers.get("Authorization", "").partition(" ")
-    try:
-        parts = b64decode(sent).decode().split(":")
-    except ValueError:
-        parts = []
+    parts = b64decode(sent).decode().split(":")
     for secret in filter(None, (sent, ":".join(parts), *parts)):
         text = text.replace(secret, "…")
     return text

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mode_dagster.extract.client import ModeClient, reachable
-from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Pager, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeError, ModeUnavailable
 from mode_dagster.extract.rows import counters, read_rows
 from mode_dagster.settings import Settings
@@ -40,7 +40,9 @@ def probe(settings: Settings) -> Iterator[Probe]:
         verified = client.verify()
         yield _credentials(settings, verified)
         for listing in Listing:
-            yield _listing(client, settings, listing)
+            endpoint = BY_NAME["spaces" if listing is Listing.COLLECTIONS else "reports"]
+            if route := endpoint.route(listing):
+                yield _listing(client, settings, listing, endpoint, route)
         for endpoint in ENDPOINTS:
             if endpoint.rest and endpoint.rest.parent is None and endpoint.name != "spaces":
                 yield _endpoint(client, settings, endpoint, endpoint.rest)
@@ -59,18 +61,13 @@ def _credentials(settings: Settings, verified: dict[str, Any]) -> Probe:
     return Probe("credentials", f"accepted ({scope})", advice)
 
 
-def _listing(client: ModeClient, settings: Settings, listing: Listing) -> Probe:
-    name = "spaces" if listing is Listing.COLLECTIONS else "reports"
-    endpoint = next(endpoint for endpoint in ENDPOINTS if endpoint.name == name)
-    route = endpoint.route(listing)
-    if route is None:
-        raise RuntimeError(f"the catalogue has no {name} for listing {listing}")
+def _listing(client: ModeClient, settings: Settings, listing: Listing, endpoint: Endpoint, route: Route) -> Probe:
     found = _endpoint(client, settings, endpoint, route)
     used = " (the one set)" if listing is settings.listing else ""
     advice = found.advice if listing is settings.listing else ""
     if found.good and found.answer.startswith("0 rows"):
         advice = "the key sees none: give it access to the collections, or use an admin's or a workspace key"
-    return replace(found, what=f"listing {listing}{used}", answer=f"{name}: {found.answer}", advice=advice)
+    return replace(found, what=f"listing {listing}{used}", answer=f"{endpoint.name}: {found.answer}", advice=advice)
 
 
 def _endpoint(client: ModeClient, settings: Settings, endpoint: Endpoint, route: Route) -> Probe:

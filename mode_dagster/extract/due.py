@@ -53,11 +53,9 @@ class DueLists:
         """Whether they are read in every sync."""
         return is_listing(self.endpoint, self._sync.settings.listing)
 
-    def find(self) -> list[Values]:
+    def find(self, route: Route) -> list[Values]:
         """The lists to be read, newest first; looks up what is stored, in the main thread, which has dlt's context."""
-        route, sync = self.route, self._sync
-        if route is None:
-            return []
+        sync = self._sync
         with sync.stored.opened():
             self._recall(route)
             parents = sync.parents(route)
@@ -73,12 +71,10 @@ class DueLists:
                     self._entries[self.list_token(values)] = entry
         return sorted(due, key=newest_move, reverse=True)
 
-    def preview(self) -> list[Values]:
+    def preview(self, route: Route, parent: str) -> list[Values]:
         """The lists that would be due now; for parents that are still to be read, those of what is stored."""
-        route, sync = self.route, self._sync
-        if route is None or route.parent is None:
-            return []
-        above = sync.walk(route.parent)
+        sync = self._sync
+        above = sync.walk(parent)
         again = {above.lists.list_token(values) for values in above.due} if not above.done and above.route else set()
         owner = above.route.placeholders[-1] if above.route and above.route.placeholders else ""
         with sync.stored.opened():

@@ -90,7 +90,7 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
         if walk.done or route is None or route.parent is None or is_listing(walk.endpoint, sync.settings.listing):
             continue
         if "username" in route.placeholders or _is_below_selected(walk, walks):
-            requests = len(walk.lists.preview()) + (
+            requests = len(walk.lists.preview(route, route.parent)) + (
                 _estimate_below(sync, walk, walks) if walk.endpoint.name != "users" else 0
             )
             tables.append(PlannedTable(walk.endpoint.name, requests, requests, requests, 0))

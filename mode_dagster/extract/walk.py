@@ -81,11 +81,11 @@ class EndpointWalk:
     @property
     def due(self) -> list[Values]:
         """The lists to be read, newest first; decided once, when the parents are known."""
-        if self._due is None:
-            self._due = self.lists.find()
+        if self._due is None and (route := self.route) is not None:
+            self._due = self.lists.find(route)
             self.report.unchanged = self.lists.unchanged
             self.report.note = self.lists.note or self.report.note
-        return self._due
+        return self._due or []
 
     @property
     def left(self) -> list[Values]:
