@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from mode_dagster_tests.processes import HOST, Postgres, Program, free_port, listens, until
+from mode_dagster_tests.processes import HOST, Postgres, Program, free_port, listens, measured, until
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -157,4 +157,4 @@ class Deployment:
         values = {name: self._here(value) for name, value in image_environment().items()}
         values |= {**written, **{name: self._here(value) for name, value in shipped["environment"].items()}}
         values["CODE_SERVER_HOST"] = HOST
-        return {**values, **self.database.dagster, "PATH": os.environ["PATH"], "HOME": str(self._state)}
+        return {**values, **self.database.dagster, **measured(), "PATH": os.environ["PATH"], "HOME": str(self._state)}

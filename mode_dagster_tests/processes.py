@@ -48,6 +48,11 @@ def listens(port: int) -> bool:
     return False
 
 
+def measured() -> dict[str, str]:
+    """What coverage wants in the environment of a process of Python's; nothing where nothing is measured."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+
+
 class Program:
     """A program in a process group of its own, with its output in a file."""
 

@@ -10,6 +10,7 @@ import pytest
 from mode_dagster.build import build_mode_definitions
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.pipeline import database_path
+from mode_dagster_tests.processes import measured
 
 BARE = {"PATH": os.environ["PATH"], "DAGSTER_DISABLE_TELEMETRY": "yes", "RUNTIME__DLTHUB_TELEMETRY": "false"}
 
@@ -20,7 +21,13 @@ def run(tmp_path):
 
     def call(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "home").mkdir(exist_ok=True)
-        environment = {**BARE, "HOME": str(tmp_path / "home"), "DLT_DATA_DIR": str(tmp_path / "dlt"), **settings}
+        environment = {
+            **BARE,
+            **measured(),
+            "HOME": str(tmp_path / "home"),
+            "DLT_DATA_DIR": str(tmp_path / "dlt"),
+            **settings,
+        }
         return subprocess.run(
             [sys.executable, "-m", *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )

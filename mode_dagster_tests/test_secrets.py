@@ -24,6 +24,7 @@ from mode_dagster.sandbox import Fault, Sandbox, serve
 from mode_dagster.sandbox.discovery import SCOPE, mint
 from mode_dagster.settings import ENV_PREFIX, Settings, load_settings
 from mode_dagster_tests.conftest import NOON, SMALL
+from mode_dagster_tests.processes import measured
 
 FEW = replace(SMALL, reports=4, spaces=2, groups=2, days=2)
 
@@ -101,6 +102,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.Popen]:
             **settings,
         }
         environment = {
+            **measured(),
             "PATH": os.environ["PATH"],
             "HOME": str(folder / "home"),
             "TMPDIR": str(folder / "temp"),

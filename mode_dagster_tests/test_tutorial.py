@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mode_dagster.settings import ENV_PREFIX
+from mode_dagster_tests.processes import measured
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +60,7 @@ def run(commands: list[str], folder: Path) -> list[str]:
     kept = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     environment = {
         **kept,
+        **measured(),
         "PATH": path,
         "HOME": str(folder),
         "LANG": "C.UTF-8",
