@@ -16,7 +16,9 @@ from mode_dagster.extract.errors import (
     ModeUnavailable,
 )
 from mode_dagster.sandbox import Fault, SandboxOptions, serve
+from mode_dagster.sandbox.discovery import SCOPE, mint
 from mode_dagster.settings import Settings
+from mode_dagster_tests.conftest import NOON
 
 SPACES = BY_NAME["spaces"].route(Listing.COLLECTIONS)
 
@@ -70,6 +72,11 @@ def test_retry_after_is_waited_for(sandbox, client):
         (Fault("/spaces", kind="html"), ModeResponseError, "not a JSON object"),
         (Fault("/spaces", kind="body", body="[1]"), ModeResponseError, "not a JSON object"),
         (Fault("/spaces", kind="body", body='{"hello": "world"}'), ModeResponseError, "expected spaces"),
+        (
+            Fault("/spaces", kind="body", body=f'{{"a": {"[" * 500}{"]" * 500}}}'),
+            ModeResponseError,
+            "not a JSON object",
+        ),
     ],
     ids=lambda value: getattr(value, "kind", None) and f"{value.kind}-{value.status}",
 )
@@ -128,6 +135,30 @@ def test_a_list_that_repeats_itself_for_ever_ends(sandbox, client, pager):
     route = Route("/{workspace}/definitions", ("definitions",), pager)
     assert [row["token"] for row in client.walk(route, {}, "list definitions").rows] == ["a"]
     assert len(sandbox.requests) <= 2
+
+
+@pytest.mark.parametrize(
+    ("link", "asked"),
+    [
+        pytest.param("7", "page=7", id="a number"),
+        pytest.param('"http://[elsewhere/things?cursor=2"', "page=2", id="no address"),
+    ],
+)
+def test_a_next_page_is_asked_for_by_its_number_where_there_is_no_link(sandbox, client, link, asked):
+    sandbox.faults += [
+        Fault("/flat", kind="body", body=f'{{"things": [{{"token": "a"}}], "next_page": {link}}}', times=1),
+        Fault("/flat", kind="body", body='{"things": [{"token": "b"}], "next_page": null}'),
+    ]
+    route = Route("/{workspace}/flat", ("things",), Pager.NEXT)
+    assert [row["token"] for row in client.walk(route, {}, "list things").rows] == ["a", "b"]
+    assert [request.query for request in sandbox.requests] == ["", asked]
+
+
+def test_a_later_page_that_is_refused_is_no_end_of_the_list(sandbox, client):
+    sandbox.faults.append(Fault(r"/groups\?.*page=2", status=403))
+    groups = BY_NAME["groups"].route(Listing.COLLECTIONS)
+    with pytest.raises(ModeRequestError, match="Could not list groups: HTTP 403"):
+        client.walk(replace(groups, params={"per_page": "10"}), {}, "list groups")
 
 
 def test_links_are_followed_for_their_parameters_only_and_a_dead_one_ends_the_list(sandbox, client):
@@ -197,6 +228,22 @@ def test_discovery_needs_a_plan_and_says_so(reads):
         route = BY_NAME["reports"].route(Listing.DISCOVERY)
         with pytest.raises(ModeConfigError, match=r"Enterprise plan.*collections"):
             client.walk(route, {}, "list reports")
+
+
+def test_a_discovery_token_that_is_given_is_used_and_none_is_made(sandbox, reads):
+    history = sandbox.world.history
+    given = mint(history, {"signature_token": {"name": "given", "expires_at": "2030-01-01", "auth_scope": SCOPE}}, NOON)
+    parts = {f"signature_{part}": given[part] for part in ("token", "access_key", "access_secret")}
+    client = ModeClient(replace(reads(sandbox), **parts))
+    walk = client.walk(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
+    assert {row["token"] for row in walk.rows} == sandbox.world.truth("reports")
+    assert {request.method for request in sandbox.requests} == {"GET"}
+
+
+def test_a_discovery_token_that_lacks_a_part_is_named(sandbox, client):
+    sandbox.faults.append(Fault("/signature_tokens", kind="edit", edit=lambda made: {**made, "access_secret": None}))
+    with pytest.raises(ModeResponseError, match="get a Discovery token: the answer holds no token, access_key, acc"):
+        client.walk(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
 
 
 def test_usernames_and_workspaces_cannot_leave_their_place_in_a_path(sandbox, client):

@@ -117,6 +117,13 @@ def test_a_mistake_in_a_head_is_named_with_file_and_line(write, old, new, line, 
     assert message in str(raised.value)
 
 
+def test_a_file_whose_name_is_no_name_of_a_table_is_refused(write):
+    with pytest.raises(
+        ValueError, match=r"Names-2\.sql:1: the file is called Names-2; the table's name has lower-case"
+    ):
+        read_model(write(HEAD + SELECT, "Names-2"))
+
+
 def test_dependencies_are_what_the_sql_reads(write):
     sql = """
         WITH runs AS (SELECT * FROM mode_analytics_data.runs), -- mode_analytics_data.charts
@@ -206,6 +213,13 @@ def test_a_model_that_fails_leaves_the_last_good_table(write, connection, select
     run_model(DuckDBWarehouse(connection), read_model(write(HEAD + SELECT)), ONLY, NOON)
 
 
+def test_a_condition_that_the_warehouse_refuses_is_named_with_its_table(write, connection):
+    model = read_model(write(HEAD.replace("report_name IS NOT NULL", "reprot_name IS NOT NULL") + SELECT))
+    run_model(DuckDBWarehouse(connection), model, ONLY, NOON)
+    with pytest.raises(ModelError, match=r"Could not check has_a_name of mode_marts\.names: .*reprot_name"):
+        violations(DuckDBWarehouse(connection), model, "has_a_name", ONLY, NOON)
+
+
 def test_a_missing_source_says_what_to_materialize(write):
     model = read_model(write(HEAD + SELECT))
     with duckdb.connect() as empty, pytest.raises(ModelError) as raised:
@@ -251,6 +265,15 @@ def test_columns_know_where_their_values_come_from(write):
         "letters": [("mode_marts", "names", "report_name")],
     }
     assert column_lineage(models["names"], models)["report_name"] == [("mode_analytics_data", "reports", "name")]
+
+
+def test_a_model_of_a_column_that_only_this_workspace_has_is_built_without_its_lineage(write, connection):
+    connection.execute("ALTER TABLE mode_analytics_data.reports ADD COLUMN cost_center TEXT DEFAULT 'C7'")
+    sql = "SELECT r.token AS report_token, r.cost_center AS report_name FROM mode_analytics_data.reports AS r"
+    model = read_model(write(HEAD + sql))
+    assert column_lineage(model, {}) == {}
+    built = run_model(DuckDBWarehouse(connection), model, ONLY, NOON)
+    assert sorted(built.sample) == [("r1", "C7"), ("r2", "C7")]
 
 
 def test_every_column_of_every_model_has_its_lineage():

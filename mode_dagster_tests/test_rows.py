@@ -141,6 +141,20 @@ def test_a_row_without_a_token_is_named_by_its_link_or_else_by_its_content():
     assert len(bare["token"]) == 12
 
 
+@pytest.mark.parametrize(
+    ("sent", "stored", "beside"),
+    [
+        ("0001-06-17T12:20:00Z", "0001-06-17T12:20:00Z", None),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z", None),
+        ("0001-01-01T00:00:00+14:00", None, "0001-01-01T00:00:00+14:00"),
+    ],
+    ids=["first year", "last year", "before the first year"],
+)
+def test_times_at_the_ends_of_the_calendar_are_kept_as_far_as_a_column_can_hold_them(sent, stored, beside):
+    row = RowReader(BY_NAME["reports"]).read({"token": "r", "edited_at": sent}, {})
+    assert (row["edited_at"], row.get("edited_at__v_text")) == (stored, beside)
+
+
 def test_empty_text_is_no_value_where_a_column_is_not_text():
     row = RowReader(BY_NAME["reports"]).read({"token": "r", "edited_at": "", "view_count": "", "name": ""}, {})
     assert (row["edited_at"], row["view_count"], row["name"]) == (None, None, "")
