@@ -53,9 +53,9 @@ def build_mode_definitions(
     workspace = Workspace(name, tuple(key_prefix), group_name)
     operation = load_operation(workspace.section)
     key_of = external_tables or (by_pattern(operation.external_tables) if operation.external_tables else None)
-    warehouse = build_external_tables(workspace, key_of) if key_of else []
+    external = build_external_tables(workspace, key_of) if key_of else []
     models = [*build_models(workspace), build_references(workspace), build_workspace_report(workspace)]
-    tables = with_external_tables(build_assets(workspace), workspace, warehouse)
+    tables = with_external_tables(build_assets(workspace), workspace, external)
     assets = [tables, *models]
     jobs = build_jobs(workspace, tables, models, executor=executor_definition(operation.executor))
     return dg.Definitions(

@@ -8,7 +8,7 @@ dagster-dlt's own translation hangs every table on a phantom root; here the line
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -25,8 +25,12 @@ from mode_dagster.freshness import freshness_policy
 from mode_dagster.workspace import Workspace
 
 
-def column_schema(columns: Iterable[Column], key: Sequence[str]) -> dg.TableSchema:
-    """The documented columns with their types and meaning."""
+def documented_columns(table: str) -> dg.TableSchema:
+    """The documented columns of a loaded table, with their types and meaning."""
+    columns: Sequence[Column] = LEDGER_COLUMNS
+    key: Sequence[str] = LEDGER_KEY
+    if table != LEDGER:
+        columns, key = BY_NAME[table].all_columns, BY_NAME[table].key
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -38,13 +42,6 @@ def column_schema(columns: Iterable[Column], key: Sequence[str]) -> dg.TableSche
             for column in columns
         ]
     )
-
-
-def documented_columns(table: str) -> dg.TableSchema:
-    """The documented columns of a loaded table."""
-    if table == LEDGER:
-        return column_schema(LEDGER_COLUMNS, LEDGER_KEY)
-    return column_schema(BY_NAME[table].all_columns, BY_NAME[table].key)
 
 
 LEDGER_GROUP = "mode_sync"

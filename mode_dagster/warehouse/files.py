@@ -29,7 +29,7 @@ from dlt.common.utils import uniq_id
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.pipeline.pipeline import Pipeline
 
-from mode_dagster.warehouse.base import TYPES, literal, loadable, quoted
+from mode_dagster.warehouse.base import TYPES, Rows, literal, loadable, quoted
 from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
 
 GONE = "_is_gone"
@@ -61,7 +61,7 @@ class FilesWarehouse(DuckDBWarehouse):
         self._viewed: set[tuple[str, str]] = set()
         self._copies = Path(pipeline.pipelines_dir) / f"{pipeline.pipeline_name}_files"
 
-    def query(self, sql: str) -> Any:
+    def query(self, sql: str) -> Rows:
         """Asks; tables that are named get their views first."""
         for schema, table in re.findall(r'"?\b(\w+)"?\."?(\w+)\b', sql):
             self._view(schema, table)
