@@ -128,16 +128,13 @@ def failing_reports(workspace: Workspace, told: Collection[str] = ()) -> list[Re
     """
     query = QUERY.format(schema=workspace.dataset, told=", ".join(map(literal, told)) or "NULL")
     with read_warehouse(workspace.pipeline_name, workspace.dataset) as warehouse:
-        return [_report(row) for row in warehouse.query(query).by_name()]
+        return [
+            Report(**{name: _in_utc(value) for name, value in row.items()}) for row in warehouse.query(query).by_name()
+        ]
 
 
-def _report(row: dict[str, Any]) -> Report:
-    times = {name: _time(row[name]) for name in ("since", "last_success")}
-    return Report(**{**row, **times})
-
-
-def _time(value: datetime | None) -> datetime | None:
-    return value.astimezone(UTC) if value else None
+def _in_utc(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def reports_message(began: Sequence[Report], again: Sequence[Report]) -> Message:

@@ -101,13 +101,10 @@ def _choices(form: str, environment: Environment) -> Mapping[str, list[Any]]:
 
 def _values(spec: Mapping[str, Any]) -> list[Any]:
     default, options = spec.get("default"), spec.get("options")
-    offered = [option[-1] if isinstance(option, list) and option else option for option in _list(options)]
+    listed = options if isinstance(options, list) else []
+    offered = [option[-1] if isinstance(option, list) and option else option for option in listed]
     values = [_as_sql(default), *(_as_sql(option) for option in offered if not isinstance(option, dict))]
     return [value for value in values if value not in (None, "")]
-
-
-def _list(options: Any) -> list[Any]:
-    return options if isinstance(options, list) else []
 
 
 def _as_sql(value: Any) -> Any:

@@ -123,7 +123,10 @@ def column_lineage(model: Model, models: Mapping[str, Model]) -> Mapping[str, Se
         model: Whose columns.
         models: All models, for what they document of their columns.
     """
-    loaded = {table: _loaded_columns(table) for table in reads(model).tables}
+    loaded = {
+        table: {column.name: TYPES[column.data_type] for column in BY_NAME[table].all_columns}
+        for table in reads(model).tables
+    }
     marts = {name: dict.fromkeys(models[name].columns, "VARCHAR") for name in reads(model).models if name in models}
     # sqlglot takes an empty schema for one of another depth
     schema = {name: tables for name, tables in ((DATASET, loaded), (MARTS, marts)) if tables}
@@ -132,10 +135,6 @@ def column_lineage(model: Model, models: Mapping[str, Model]) -> Mapping[str, Se
     except (SqlglotError, ValueError):
         return {}
     return {name: _origins(node) for name, node in nodes.items()}
-
-
-def _loaded_columns(table: str) -> dict[str, str]:
-    return {column.name: TYPES[column.data_type] for column in BY_NAME[table].all_columns}
 
 
 def _origins(node: Node) -> Sequence[tuple[str, str, str]]:
