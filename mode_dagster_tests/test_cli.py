@@ -57,14 +57,32 @@ def test_check_tells_what_a_members_key_cannot_read(call, reads):
     assert "lower rate_limit_requests from 100000 to 40" in said.output
 
 
+def test_check_goes_on_where_the_server_cannot_tell_whose_the_credentials_are(call, sandbox, reads):
+    sandbox.faults.append(Fault("/verify", status=404))
+    reads(sandbox)
+    said = call("check")
+    assert said.exit_code == 0
+    assert "not checked: this server has no /api/verify" in said.output
+    assert "listing collections (the one set)" in said.output
+
+
+def test_check_tells_what_to_do_where_the_key_sees_no_collection(call, sandbox, reads):
+    sandbox.faults.append(Fault("/spaces", kind="body", body='{"_embedded": {"spaces": []}}'))
+    reads(sandbox)
+    said = call("check").output
+    assert "spaces: 0 rows" in said
+    assert "the key sees none: give it access to the collections" in said
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
         (Fault("/verify", status=401), "Check username (API token) and password (API secret)"),
         (Fault("/verify", kind="html"), "Is base_url Mode's API"),
         (Fault("/verify", kind="drop"), "Check base_url and the network"),
+        (Fault("/groups", status=503), "Could not list groups: HTTP 503"),
     ],
-    ids=["credentials", "another server", "no answer"],
+    ids=["credentials", "another server", "no answer", "no answer any more"],
 )
 def test_check_says_what_to_do_about_each_failure(call, sandbox, reads, fault, said):
     sandbox.faults.append(fault)

@@ -1,15 +1,22 @@
 """The code location: loads anywhere, with nothing set, and its commands are those that Dagster users know."""
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mode_dagster.build import build_mode_definitions
+from mode_dagster.extract import __main__ as extract
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.pipeline import database_path
+from mode_dagster.sandbox import Fault, serve
+from mode_dagster_tests.conftest import SMALL
 from mode_dagster_tests.processes import measured
 
 BARE = {"PATH": os.environ["PATH"], "DAGSTER_DISABLE_TELEMETRY": "yes", "RUNTIME__DLTHUB_TELEMETRY": "false"}
@@ -94,6 +101,48 @@ def test_a_load_without_dagster_says_what_is_missing(run):
     assert done.returncode == 1
     assert "workspace: not set" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_load_without_dagster_names_a_destination_that_is_none(run):
+    done = run("mode_dagster.extract", "spaces", DESTINATION_TYPE="postgress")
+    assert done.returncode == 1
+    assert "Could not use the destination 'postgress'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_load_without_dagster_ends_with_1_and_the_tables_that_were_not_loaded(sandbox, reads, capsys):
+    sandbox.faults.append(Fault("/definitions", status=500))
+    reads(sandbox)
+    assert extract.main(["definitions", "data_sources"]) == 1
+    printed = capsys.readouterr()
+    assert "definitions was not loaded completely. Could not list definitions: HTTP 500" in printed.err
+    assert "Pipeline mode_analytics_pipeline load step" in printed.out
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal, which Windows has none of")
+def test_a_load_on_a_terminal_shows_how_many_requests_are_done(reads, monkeypatch, query):
+    ours, theirs = os.openpty()
+    monkeypatch.setenv("COLUMNS", "100")
+    with serve(replace(SMALL, latency=0.1)) as slow, open(theirs, "w") as terminal:
+        reads(slow)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with ThreadPoolExecutor(1) as pool:
+            shown = pool.submit(read_all, ours)
+            status = extract.main(["spaces", "reports", "queries", "charts"])
+            terminal.close()
+            text = shown.result(30)
+    assert status == 0
+    assert re.search(r"requests .*[1-9]\d*/[1-9]\d*", text)
+    assert query("SELECT count(*) > 0 FROM mode_analytics_data.charts") == [(True,)]
+
+
+def read_all(terminal: int) -> str:
+    """What is shown on a terminal until it is closed."""
+    shown = b""
+    with contextlib.suppress(OSError):
+        while found := os.read(terminal, 4096):
+            shown += found
+    return shown.decode()
 
 
 def test_a_file_that_another_program_has_open_is_named_with_that_program(run, tmp_path):

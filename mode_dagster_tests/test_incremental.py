@@ -284,8 +284,21 @@ def test_the_ledger_tells_of_every_list_what_was_read_and_when(world, clock, loa
     assert query("SELECT DISTINCT read_at FROM mode_analytics_data.sync_ledger") == [(clock.now,)]
 
 
+def test_runs_that_were_refused_are_read_whole_once_they_are_allowed(world, clock, load_from, query, assert_true):
+    report = world.world.rows("runs")[0]["report_token"]
+    world.faults.append(Fault(rf"/reports/{report}/runs", status=403))
+    load_from(world)
+    count = f"SELECT count(*) FROM mode_analytics_data.runs WHERE report_token = '{report}'"
+    assert query(count) == [(0,)]
+    world.faults.clear()
+    clock.pass_by(hours=25)
+    load_from(world)
+    assert query(count) == [(len([run for run in world.world.rows("runs") if run["report_token"] == report]),)]
+    assert_true(world)
+
+
 def test_checkpoints_cut_a_long_load_and_lose_nothing(world, clock, load_from, assert_true, query):
-    tables = ("spaces", "reports", "queries", "report_filters", "data_sources")
+    tables = ("spaces", "reports", "queries", "charts", "report_filters", "data_sources")
     load_from(world, *tables, checkpoint_seconds=0)
     ((loads,),) = query("SELECT count(*) FROM mode_analytics_data._dlt_loads")
     assert loads > 5

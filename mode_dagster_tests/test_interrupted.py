@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mode_dagster.extract.pipeline import load, mode_pipeline
+from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import Fault, Sandbox, SandboxOptions, serve
 from mode_dagster.settings import Settings
@@ -34,6 +35,18 @@ def test_a_merge_that_fails_half_way_leaves_the_rows_that_were_there(sandbox, lo
     with pytest.raises(PipelineStepFailed, match="NOT NULL constraint"):
         load_from(sandbox, "audit_logs", reconcile=True)
     assert sorted(keys("audit_logs")) == before
+
+
+def test_what_was_fetched_before_the_end_is_loaded_first_and_not_asked_for_again(sandbox, load_from, reads, keys):
+    load_from(sandbox, "data_sources")
+    settings, pipeline = reads(sandbox), mode_pipeline()
+    with Sync(settings, pipeline=pipeline, clock=sandbox.world.now) as sync:
+        pipeline.extract(mode_analytics_source(sync).with_resources("definitions"))
+    pipeline.normalize()  # and there the process ends
+    asked = len(sandbox.requests)
+    load_from(sandbox, "data_sources")
+    assert sorted(keys("definitions")) == sorted(sandbox.world.truth("definitions"))
+    assert not [request for request in sandbox.requests[asked:] if request.path.endswith("/definitions")]
 
 
 def without_actions(body: dict) -> dict:

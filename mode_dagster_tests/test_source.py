@@ -103,6 +103,16 @@ def test_a_failed_load_leaves_the_tables_as_they_were(sandbox, load_from, keys):
     assert sorted(keys("definitions")) == sorted(sandbox.world.truth("definitions"))
 
 
+def test_a_first_load_that_brings_nothing_fails_and_the_next_brings_everything(sandbox, load_from, keys):
+    sandbox.faults.append(Fault("/definitions", status=500))
+    failed = load_from(sandbox, "definitions", isolate=True)
+    assert set(failed.failures) == {"definitions"}
+    assert keys("definitions") == []
+    sandbox.faults.clear()
+    load_from(sandbox, "definitions")
+    assert sorted(keys("definitions")) == sorted(sandbox.world.truth("definitions"))
+
+
 def test_discovery_fills_the_same_tables(sandbox, load_from, keys, query):
     load_from(sandbox, listing=Listing.DISCOVERY)
     for endpoint in ENDPOINTS:

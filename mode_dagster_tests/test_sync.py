@@ -8,6 +8,7 @@ import pytest
 
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeUnavailable
+from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import Fault, SandboxOptions, serve
 from mode_dagster_tests.conftest import NOON, SMALL
@@ -165,6 +166,26 @@ def test_revoked_credentials_stop_everything_and_say_which_setting(sandbox, read
     sandbox.faults.append(Fault("/spaces", status=401))
     with Sync(reads(sandbox), isolate=True) as sync, pytest.raises(ModeAuthError, match="password"):
         read(sync)
+
+
+def test_made_up_rows_are_loaded_into_nothing_but_a_duckdb_file(reads, sandbox, monkeypatch, tmp_path):
+    monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (tmp_path / "bucket").as_uri())
+    settings = replace(reads(sandbox), base_url="sandbox")
+    with (
+        Sync(settings, pipeline=mode_pipeline()) as sync,
+        pytest.raises(ModeConfigError, match=r"Refused to load the sandbox.* into filesystem.*delete the line"),
+    ):
+        sync.open()
+    assert not (tmp_path / "bucket").exists()
+
+
+def test_nothing_is_asked_of_mode_before_a_sync_is_opened(sandbox, reads):
+    with Sync(reads(sandbox)) as sync:
+        assert sync.requests == 0
+        with pytest.raises(RuntimeError, match="must be opened"):
+            sync.client.verify()
+    assert sandbox.requests == []
 
 
 def test_an_unknown_workspace_is_said_to_be_one(sandbox, reads):
