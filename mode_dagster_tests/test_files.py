@@ -16,7 +16,7 @@ from mode_dagster.build import RESOURCES, build_mode_definitions
 from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.extract.pipeline import DATASET, PIPELINE, load_options, mode_pipeline, read_warehouse
 from mode_dagster.models import MODELS
-from mode_dagster.warehouse import open_warehouse
+from mode_dagster.warehouse import NoWarehouseError, open_warehouse
 from mode_dagster.workspace import MARTS
 from mode_dagster_tests.living import query_destination, until_a_report_is_gone
 
@@ -199,3 +199,13 @@ def test_a_setting_of_the_destination_that_is_missing_is_named(monkeypatch):
     monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
     with pytest.raises(ModeConfigError, match="DESTINATION__FILESYSTEM__BUCKET_URL"), read_warehouse():
         pass
+
+
+def test_a_destination_that_lets_nobody_in_is_said_to(monkeypatch):
+    monkeypatch.setenv("DESTINATION_TYPE", "bigquery")
+    values = {"project_id": "p", "client_email": "loader@p.iam.gserviceaccount.com", "private_key": "sec-4711"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"DESTINATION__BIGQUERY__CREDENTIALS__{name.upper()}", value)
+    with pytest.raises(NoWarehouseError, match="Could not reach the destination: ") as raised, read_warehouse():
+        pass
+    assert "4711" not in str(raised.value)
