@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import subprocess
 import tarfile
 import tomllib
 import zipfile
@@ -182,6 +183,12 @@ def test_nothing_is_published_that_was_not_tried_and_signed():
         ("publish", "id-token"),
         ("announce", "contents"),
     }
+
+
+def test_what_a_measurement_leaves_behind_is_no_source():
+    left = [".coverage", ".coverage.host.pid4711.XmTnqFix", ".coverage.host.pid4711.XmTnqFix.HSF11nz7"]
+    done = subprocess.run(["git", "check-ignore", *left], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == left
 
 
 def test_every_job_of_ci_must_be_green():
