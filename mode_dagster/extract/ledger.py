@@ -7,10 +7,10 @@ A ledger row is loaded together with the rows of its list and carries the same `
 It counts only once dlt has noted that load as complete, so it can't run ahead of the data.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from dlt.common.json import json
 
@@ -39,6 +39,29 @@ HISTORY_DAYS = "history_days"
 Values = Mapping[str, Any]
 """What is kept of a parent row: what fills its children's paths, its counters and times."""
 Version = Mapping[str, Any]
+
+
+class Kept(Mapping[str, Any]):
+    """Values that are kept for a whole sync, of each report and query: a dict would take three times the memory."""
+
+    __slots__ = ("_names", "_values")
+    _shared: ClassVar[dict[tuple[str, ...], tuple[str, ...]]] = {}
+
+    def __init__(self, values: Values) -> None:
+        names = tuple(values)
+        self._names = self._shared.setdefault(names, names)
+        self._values = tuple(values.values())
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._values[self._names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 AUDIT_OVERLAP = timedelta(hours=1)
 """Audit events may arrive late: each sync asks again for the hour before the newest that is stored."""
-MOST_ROWS = 25_000
+MOST_ROWS = 10_000
 """Rows after which a part ends early: a load takes memory by its rows, and Discovery gives a thousand a request."""
 
 

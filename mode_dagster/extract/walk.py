@@ -19,6 +19,7 @@ from mode_dagster.extract.ledger import (
     COMPLETE,
     EMPTY,
     REFUSED,
+    Kept,
     Line,
     Values,
     is_before,
@@ -70,7 +71,6 @@ class EndpointWalk:
         self._counted_parents: set[str] = set()
         self._wanted: deque[Values] | None = None
         self._pending: dict[Future[Walk | None], Values] = {}
-        self._ended: set[str] = set()
         self._answered = False
 
     @property
@@ -89,8 +89,10 @@ class EndpointWalk:
 
     @property
     def left(self) -> list[Values]:
-        """The due lists that were not read yet."""
-        return [values for values in self.due if self.lists.list_token(values) not in self._ended]
+        """The due lists that were not read yet; once reading began, without those that are known to be empty."""
+        if self._wanted is None:
+            return self.due
+        return [*self._pending.values(), *self._wanted]
 
     def pages(self) -> Iterator[list[Row]]:
         """Rows, list by list; going on where the last caller stopped.
@@ -153,7 +155,6 @@ class EndpointWalk:
                     return
                 for future in wait(self._pending, return_when=FIRST_COMPLETED).done:
                     values, self._answered = self._pending.pop(future), True
-                    self._ended.add(self.lists.list_token(values))
                     try:
                         walk = future.result()
                     except ModeError as error:
@@ -179,8 +180,7 @@ class EndpointWalk:
     def _settle(self, values: Values) -> None:
         """Notes a list that Mode's counter says is empty, without asking for it."""
         self.report.empty += 1
-        self._ended.add(self.lists.list_token(values))
-        self.read.add(self.lists.list_token(values))
+        self._note_known(values)
         if self.endpoint.counter:
             self._count(values, 0, 0)
         self._note_line(values, EMPTY, counted=0)
@@ -242,8 +242,12 @@ class EndpointWalk:
             self._count(values, counted, rows)
         if self._sync.reconcile and self.lists.seemed_unchanged(values):
             self.report.missed += abs(rows - self.lists.stored_rows(values))
-        self.read.add(self.lists.list_token(values))
+        self._note_known(values)
         self._note_line(values, COMPLETE, rows=rows, counted=counted)
+
+    def _note_known(self, values: Values) -> None:
+        if self._kept or self.lists.is_listing:  # nobody asks of the others
+            self.read.add(self.lists.list_token(values))
 
     def _note_refusal(self, values: Values, status: int) -> None:
         self.report.skipped[status] += 1
@@ -267,12 +271,18 @@ class EndpointWalk:
         """Adds what Mode's counter says: once for each report, even where its charts are lists by query."""
         if expected is None:
             return
-        route = self.route
-        owner = str(values[route.placeholders[0]]) if route and route.placeholders else ""
-        if owner not in self._counted_parents:
-            self._counted_parents.add(owner)
+        if self._is_first_of_report(values):
             self.report.counted = (self.report.counted or 0) + expected
         self.report.counted_rows += rows
+
+    def _is_first_of_report(self, values: Values) -> bool:
+        names = self.route.placeholders if self.route else ()
+        if len(names) < 2:
+            return True
+        owner = str(values[names[0]])
+        is_first = owner not in self._counted_parents
+        self._counted_parents.add(owner)
+        return is_first
 
     def _conclude(self) -> None:
         if self.lists.is_listing:
@@ -303,11 +313,11 @@ class EndpointWalk:
         own = {name: row[name] for name in self._kept if name in row}
         token = {f"{self.endpoint.noun}_token": row.get("token")}
         if self.endpoint.history:
-            return {**inherited, **own, **token, "is_first_load": not self.lists.is_incremental(values)}
+            return Kept({**inherited, **own, **token, "is_first_load": not self.lists.is_incremental(values)})
         if self.lists.is_listing:
-            return {**inherited, **own, **token}
+            return Kept({**inherited, **own, **token})
         # charts follow their report: its times, not the query's own
-        return {**own, **inherited, **token}
+        return Kept({**own, **inherited, **token})
 
 
 def _has_shrunk(endpoint: Endpoint, listed: int, stored: int) -> bool:
