@@ -25,6 +25,7 @@ def answer(status: int, **headers: str) -> requests.Response:
         pytest.param("https://elsewhere.example/login?x=1", "https://elsewhere.example/login,", id="another_host"),
         pytest.param("/login?x=1", "sends us to /login,", id="a_path"),
         pytest.param("", "sends us to nowhere,", id="nothing"),
+        pytest.param("https://[elsewhere/login?x=1", "sends us to nowhere,", id="no_address"),
     ],
 )
 def test_a_redirection_says_where_to_without_its_query(location, said):

@@ -72,10 +72,13 @@ def test_retry_after_is_waited_for(sandbox, client):
         (Fault("/spaces", kind="html"), ModeResponseError, "not a JSON object"),
         (Fault("/spaces", kind="body", body="[1]"), ModeResponseError, "not a JSON object"),
         (Fault("/spaces", kind="body", body='{"hello": "world"}'), ModeResponseError, "expected spaces"),
-        (
-            Fault("/spaces", kind="body", body=f'{{"a": {"[" * 500}{"]" * 500}}}'),
-            ModeResponseError,
-            "not a JSON object",
+        *(
+            (
+                Fault("/spaces", kind="body", body=f'{{"a": {"[" * deep}{"]" * deep}}}'),
+                ModeResponseError,
+                "not a JSON obj",
+            )
+            for deep in (500, 50_000)
         ),
     ],
     ids=lambda value: getattr(value, "kind", None) and f"{value.kind}-{value.status}",

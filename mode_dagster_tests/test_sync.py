@@ -217,6 +217,14 @@ def test_max_requests_stops_a_sync_and_says_so(sandbox, reads):
     assert "max_requests" in sync.reports["runs"].note + sync.reports["queries"].note
 
 
+def test_max_requests_leaves_the_audit_log_to_the_next_sync(sandbox, reads):
+    with Sync(replace(reads(sandbox), max_requests=1), isolate=True, clock=lambda: NOON) as sync:
+        read(sync, "groups")
+        assert read(sync, "audit_logs")["audit_logs"] == sync.ledger_rows("audit_logs") == []
+    assert "stopped at max_requests" in sync.reports["audit_logs"].note
+    assert not [request for request in sandbox.requests if request.path.endswith("/audit_logs")]
+
+
 def test_second_and_third_pages_are_read_in_a_large_workspace(reads):
     options = SandboxOptions(reports=120, spaces=3, days=2, rate_limit_requests=100_000, clock=lambda: NOON)
     with serve(options) as sandbox, Sync(reads(sandbox), clock=lambda: NOON) as sync:
