@@ -280,6 +280,8 @@ def _destination(workspace: "Workspace") -> "Probe":
     try:
         with read_warehouse(workspace.pipeline_name, workspace.dataset):
             return Probe("destination", str(path) if kind == "duckdb" else f"{kind}: answers")
+    except ModeError:
+        raise
     except Exception as error:
         # each destination's driver has its own errors, and their words are what is asked for here
         return Probe("destination", f"{kind}: can't be opened", " ".join(str(error).split())[:200], kind == "duckdb")

@@ -43,7 +43,7 @@ def test_check_tells_what_an_admins_key_can_read(call, sandbox, reads):
     assert said.exit_code == 0
     assert "accepted" in said.output
     assert "listing collections (the one set)" in said.output
-    assert "100000 X-RateLimit-Limit seen" in said.output
+    assert "100000 requests at once, says the server" in said.output
     assert sandbox.password not in said.output
 
 
@@ -161,6 +161,7 @@ def test_plan_tells_what_the_next_sync_asks_for_and_loads_nothing(call, sandbox,
     assert said.exit_code == 0
     assert "plan: 12 of 12 reports changed" in said.output
     assert not [r for r in sandbox.requests if r.path.endswith("/queries")]
+    assert not (tmp_path / "mode_analytics.duckdb").exists()
 
 
 def test_loaded_shows_the_last_load_of_each_table(call, sandbox, reads, monkeypatch, tmp_path):

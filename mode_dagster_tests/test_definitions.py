@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +17,17 @@ from mode_dagster.extract import __main__ as extract
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.pipeline import database_path
 from mode_dagster.sandbox import Fault, serve
+from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.conftest import SMALL
-from mode_dagster_tests.processes import measured
+from mode_dagster_tests.processes import measured, until
 
 BARE = {"PATH": os.environ["PATH"], "DAGSTER_DISABLE_TELEMETRY": "yes", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+
+POSTGRES = {
+    "DESTINATION_TYPE": "postgres",
+    "DESTINATION__POSTGRES__CREDENTIALS": "postgresql://loader:not-to-be-shown@127.0.0.1:9/warehouse",
+}
+SOMEBODY = {ENV_PREFIX + name: "any" for name in ("WORKSPACE", "USERNAME", "PASSWORD")}
 
 
 @pytest.fixture
@@ -101,6 +109,37 @@ def test_a_load_without_dagster_says_what_is_missing(run):
     assert done.returncode == 1
     assert "workspace: not set" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_load_without_dagster_says_which_destination_is_out_of_reach(run):
+    done = run("mode_dagster.extract", "spaces", **POSTGRES, **SOMEBODY)
+    assert done.returncode == 1
+    assert re.search(r"^Could not reach the destination postgres: .*refused", done.stderr, flags=re.MULTILINE)
+    assert "DESTINATION__POSTGRES__CREDENTIALS" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "not-to-be-shown" not in done.stderr
+
+
+def test_a_load_without_dagster_names_the_driver_that_is_missing(run, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['psycopg2'] = None\n")
+    done = run("mode_dagster.extract", "spaces", PYTHONPATH=str(tmp_path), **POSTGRES, **SOMEBODY)
+    assert done.returncode == 1
+    assert "its driver is not installed. pip install 'mode-dagster[postgres]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_load_without_dagster_that_is_interrupted_says_what_stays(run, tmp_path, reads, query):
+    command = [sys.executable, "-m", "mode_dagster.extract"]
+    with serve(replace(SMALL, latency=0.1)) as world:
+        reads(world, checkpoint_seconds=1)
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as loading:
+            until(lambda: any(asked.path.endswith("/queries") for asked in world.requests), 60, "the listings are read")
+            loading.send_signal(signal.SIGINT)
+            said = loading.stderr.read().decode()
+    assert loading.returncode == 130
+    assert said.splitlines()[-1] == "Stopped. What was loaded stays, and the next sync goes on from there."
+    assert "Traceback" not in said
+    assert query("SELECT count(*) > 0 FROM mode_analytics_data.reports") == [(True,)]
 
 
 def test_a_load_without_dagster_names_a_destination_that_is_none(run):

@@ -17,6 +17,9 @@ from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.sync import Sync
 
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended, as shells know it."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one load; returns the exit code."""
@@ -44,6 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
         except ModeError as error:
             print(error, file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("Stopped. What was loaded stays, and the next sync goes on from there.", file=sys.stderr)
+            return INTERRUPTED
         for name, failure in sync.failures.items():
             print(f"{name} was not loaded completely. {failure}", file=sys.stderr)
         return 1 if sync.failures else 0

@@ -46,9 +46,7 @@ def probe(settings: Settings) -> Iterator[Probe]:
         for endpoint in ENDPOINTS:
             if endpoint.rest and endpoint.rest.parent is None and endpoint.name != "spaces":
                 yield _endpoint(client, settings, endpoint, endpoint.rest)
-        yield Probe(
-            "rate limit", f"{client.rate_limit_seen or 'no'} X-RateLimit-Limit seen", _rate_advice(settings, client)
-        )
+        yield Probe("rate limit", _rate_limit(client), _rate_advice(settings, client))
 
 
 def _credentials(settings: Settings, verified: dict[str, Any]) -> Probe:
@@ -94,9 +92,16 @@ def _advice(endpoint: Endpoint, route: Route, error: ModeError) -> str:
         return "only a workspace API token may read them; the table stays empty"
     if isinstance(error, ModeAuthError) or error.status == 403:
         return "only an admin's key may read it; the table stays empty"
+    if error.status == 404 and route.pager is Pager.NEXT:
+        return 'Mode itself has no such list: set listing to "collections"'
     if error.status == 404 and endpoint.name in ("spaces", "reports"):
         return f"is {error.status} for this workspace: check the setting workspace"
     return "the table stays empty"
+
+
+def _rate_limit(client: ModeClient) -> str:
+    seen = client.rate_limit_seen
+    return f"{seen} requests at once, says the server" if seen else "the server says nothing of it"
 
 
 def _rate_advice(settings: Settings, client: ModeClient) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import dlt
 from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.destination import Destination
+from dlt.common.exceptions import MissingDependencyException
 from dlt.common.pipeline import LoadInfo
 from dlt.destinations import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
@@ -36,6 +37,8 @@ DESTINATIONS = ("duckdb", "motherduck", "filesystem", "postgres", "redshift", "s
 """What the tables can be loaded into; docs/destinations.md says what was tried."""
 TAKE_PARQUET = ("motherduck", "filesystem", "snowflake", "bigquery")
 """The others take it only from a bucket between, or with a driver of their own."""
+EXTRAS = {"filesystem": "s3"}
+"""The extras of this package that bring a destination's driver, where they are called otherwise."""
 KEPT_PACKAGES = 10
 """How many complete loads dlt's working folder tells of: each takes a third of a megabyte, and dlt keeps all."""
 
@@ -143,6 +146,8 @@ def _read_file(path: str) -> Iterator[Warehouse]:
     try:
         connection = connect(path, read_only=True)
     except (IOException, ConnectionException) as error:
+        if fault := _file_fault(error):
+            raise NoWarehouseError(str(fault)) from error
         reason = str(error).splitlines()[0]
         raise NoWarehouseError(f"Could not open {path}, another program has it open: {reason}") from error
     with connection:
@@ -234,13 +239,32 @@ def mode_errors() -> Iterator[None]:
         raise _unset(missing) from None
     except (PipelineStepFailed, DestinationConnectionError, OSError) as failed:
         cause: BaseException | None = failed
-        while cause is not None and not isinstance(cause, ModeError):
+        # what is no Exception is an interruption, which dlt 1.31 wraps like any failure
+        while isinstance(cause, Exception) and not isinstance(cause, ModeError):
             if isinstance(cause, ConfigFieldMissingException):
                 raise _unset(cause) from None
             cause = cause.__cause__ or cause.__context__
-        if cause := cause or _file_fault(failed):
+        if cause := cause or _file_fault(failed) or _out_of_reach(failed):
             raise cause from None
         raise
+    except MissingDependencyException:
+        raise ModeConfigError(
+            f"Could not use the destination {destination_type()}: its driver is not installed. "
+            f"pip install 'mode-dagster[{EXTRAS.get(destination_type(), destination_type())}]'."
+        ) from None
+
+
+def _out_of_reach(failed: BaseException | None) -> ModeError | None:
+    """That a server could not be reached, in the driver's words; None if that is not it."""
+    while failed is not None and not isinstance(failed, DestinationConnectionError):
+        failed = failed.__cause__ or failed.__context__
+    if failed is None:
+        return None
+    kind, said = destination_type(), str(failed.inner_exc).strip().splitlines()
+    return DestinationError(
+        f"Could not reach the destination {kind}: {said[0] if said else type(failed.inner_exc).__name__}. "
+        f"Look at DESTINATION__{kind.upper()}__CREDENTIALS, and whether the server runs and lets this machine in."
+    )
 
 
 def _unset(missing: ConfigFieldMissingException) -> ModeConfigError:

@@ -14,7 +14,7 @@ from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, FINISHED, Endpoint, Listing
 from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, Entry, Values, is_listing
-from mode_dagster.warehouse import Warehouse, open_warehouse
+from mode_dagster.warehouse import Warehouse, is_made, open_warehouse
 from mode_dagster.warehouse.base import literal
 
 STUCK = timedelta(days=7)
@@ -29,14 +29,14 @@ class Stored:
     """Reads the destination; without a pipeline there is nothing stored."""
 
     def __init__(self, pipeline: Pipeline | None = None) -> None:
-        self._pipeline = pipeline
+        self._pipeline = pipeline if pipeline is not None and is_made(pipeline) else None
         self._warehouse: Warehouse | None = None
         self._columns: dict[str, set[str]] = defaultdict(set)
         self._read_at: dict[str, datetime] = {}
         self.workspaces: set[str] = set()
         with self.opened() as warehouse:
-            if pipeline is not None and warehouse is not None:
-                self._look(pipeline, warehouse)
+            if self._pipeline is not None and warehouse is not None:
+                self._look(self._pipeline, warehouse)
 
     @contextmanager
     def opened(self) -> Iterator[Warehouse | None]:

@@ -5,10 +5,13 @@ Not here: loading (`extract`), what is asked (`models`, `checks`). Dagster is no
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, cast
 
 import duckdb
+from dlt.common.exceptions import DltException
+from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.warehouse.base import MissingError, NoWarehouseError, Rows, Warehouse, WarehouseError
@@ -21,11 +24,18 @@ __all__ = [
     "Rows",
     "Warehouse",
     "WarehouseError",
+    "is_made",
     "open_warehouse",
 ]
 
 DUCKDB = ("duckdb", "motherduck")
 """Destinations that are DuckDB itself."""
+
+
+def is_made(pipeline: Pipeline) -> bool:
+    """Whether there is anything to be opened: a DuckDB file that is missing would be made by it."""
+    file = pipeline.destination.config_params.get("credentials")
+    return pipeline.destination.destination_name != "duckdb" or not isinstance(file, str) or Path(file).exists()
 
 
 @contextmanager
@@ -40,13 +50,20 @@ def open_warehouse(pipeline: Pipeline) -> Iterator[Warehouse]:
         with _open_files(pipeline) as warehouse:
             yield warehouse
         return
-    with pipeline.sql_client() as client:
-        if kind in DUCKDB:
+    if kind in DUCKDB:
+        with pipeline.sql_client() as client:
             yield DuckDBWarehouse(client.native_connection)
-        else:
-            from mode_dagster.warehouse.server import ServerWarehouse  # the engines' libraries are extras
+        return
+    from mode_dagster.warehouse.server import ServerWarehouse  # the engines' libraries are extras
 
-            yield ServerWarehouse(kind, client)
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(cast("Any", pipeline.sql_client()))
+        except DltException:
+            raise
+        except Exception as error:  # each driver has its own
+            raise DestinationConnectionError(kind, pipeline.dataset_name, str(error), error) from error
+        yield ServerWarehouse(kind, client)
 
 
 @contextmanager
