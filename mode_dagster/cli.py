@@ -157,8 +157,8 @@ def plan(name: str) -> None:
     from mode_dagster.settings import load_settings
 
     workspace = _workspace(name)
-    pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
     try:
+        pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
         with mode_errors(), Sync(load_settings(workspace.section), pipeline=pipeline) as sync:
             planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS))
             asked = sync.client.requests

@@ -164,6 +164,14 @@ def test_plan_tells_what_the_next_sync_asks_for_and_loads_nothing(call, sandbox,
     assert not (tmp_path / "mode_analytics.duckdb").exists()
 
 
+def test_plan_names_a_destination_that_is_none(call, sandbox, reads, monkeypatch):
+    reads(sandbox)
+    monkeypatch.setenv("DESTINATION_TYPE", "postgress")
+    said = call("plan")
+    assert said.exit_code == 1
+    assert said.output.startswith("Error: Could not use the destination 'postgress'")
+
+
 def test_loaded_shows_the_last_load_of_each_table(call, sandbox, reads, monkeypatch, tmp_path):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     (tmp_path / "dagster").mkdir()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mode_dagster.extract.endpoints import BY_NAME
-from mode_dagster.extract.ledger import Entry, canonical, has_moved, is_due, is_known_empty, version_of
+from mode_dagster.extract.ledger import Entry, Kept, canonical, has_moved, is_due, is_known_empty, version_of
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.plan import Plan, PlannedTable, duration
 from mode_dagster.extract.sync import Sync
@@ -30,6 +30,13 @@ def test_updated_at_stands_in_where_a_report_says_nothing_of_its_edits():
 def test_a_time_is_the_same_from_mode_and_from_the_destination():
     stored = datetime(2026, 5, 1, 2, tzinfo=UTC).astimezone()
     assert canonical("2026-05-01T02:00:00.000Z") == canonical(stored) == canonical(stored.replace(microsecond=0))
+
+
+def test_what_is_kept_of_a_row_is_used_like_a_dict():
+    row = {"report_token": "a", "runs_count": 3}
+    kept = Kept(row)
+    assert (kept, {**kept}, len(kept)) == (row, row, 2)
+    assert kept.get("query_count") is None
 
 
 @pytest.mark.parametrize(
