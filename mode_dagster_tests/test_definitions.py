@@ -130,7 +130,7 @@ def test_a_load_without_dagster_names_the_driver_that_is_missing(run, tmp_path):
 
 def test_a_load_without_dagster_that_is_interrupted_says_what_stays(run, tmp_path, reads, query):
     command = [sys.executable, "-m", "mode_dagster.extract"]
-    with serve(replace(SMALL, latency=0.1)) as world:
+    with serve(replace(SMALL, latency=0.5)) as world:
         reads(world, checkpoint_seconds=1)
         with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as loading:
             until(lambda: any(asked.path.endswith("/queries") for asked in world.requests), 60, "the listings are read")

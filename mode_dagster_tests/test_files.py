@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 import requests
 
 from mode_dagster.build import RESOURCES, build_mode_definitions
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.extract.pipeline import DATASET, PIPELINE, load_options, mode_pipeline, read_warehouse
+from mode_dagster.extract.pipeline import DATASET, PIPELINE, database_path, load_options, mode_pipeline, read_warehouse
 from mode_dagster.models import MODELS
 from mode_dagster.warehouse import NoWarehouseError, open_warehouse
 from mode_dagster.workspace import MARTS
@@ -199,6 +200,11 @@ def test_a_setting_of_the_destination_that_is_missing_is_named(monkeypatch):
     monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
     with pytest.raises(ModeConfigError, match="DESTINATION__FILESYSTEM__BUCKET_URL"), read_warehouse():
         pass
+
+
+def test_a_file_that_the_same_process_writes_is_not_read_beside():
+    with duckdb.connect(database_path()), pytest.raises(NoWarehouseError, match="another program has it open: "):
+        read_warehouse().__enter__()
 
 
 def test_a_destination_that_lets_nobody_in_is_said_to(monkeypatch):

@@ -334,7 +334,7 @@ def test_a_location_loads_without_external_tables_while_another_program_has_the_
         assert holder.stdout.readline() == "open\n"
         assert build_external_tables(ONLY) == []
         holder.stdin.close()
-    assert "Could not set lock" in caplog.text
+    assert f"another program has it open (PID {holder.pid})" in caplog.text
 
 
 @pytest.fixture
