@@ -13,6 +13,7 @@ from typing import Any
 from mode_dagster.extract.client import ModeClient, reachable
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Pager, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeError, ModeUnavailable
+from mode_dagster.extract.reading import NO_FLAT_LIST
 from mode_dagster.extract.rows import counters, read_rows
 from mode_dagster.settings import Settings
 
@@ -93,7 +94,7 @@ def _advice(endpoint: Endpoint, route: Route, error: ModeError) -> str:
     if isinstance(error, ModeAuthError) or error.status == 403:
         return "only an admin's key may read it; the table stays empty"
     if error.status == 404 and route.pager is Pager.NEXT:
-        return 'Mode itself has no such list: set listing to "collections"'
+        return NO_FLAT_LIST
     if error.status == 404 and endpoint.name in ("spaces", "reports"):
         return f"is {error.status} for this workspace: check the setting workspace"
     return "the table stays empty"

@@ -238,14 +238,14 @@ def mode_errors() -> Iterator[None]:
     except ConfigFieldMissingException as missing:
         raise _unset(missing) from None
     except (PipelineStepFailed, DestinationConnectionError, OSError) as failed:
-        cause: BaseException | None = failed
-        # what is no Exception is an interruption, which dlt 1.31 wraps like any failure
-        while isinstance(cause, Exception) and not isinstance(cause, ModeError):
+        for cause in _causes(failed):
             if isinstance(cause, ConfigFieldMissingException):
                 raise _unset(cause) from None
-            cause = cause.__cause__ or cause.__context__
-        if cause := cause or _file_fault(failed) or _out_of_reach(failed):
-            raise cause from None
+            # what is no Exception is an interruption, which dlt 1.31 wraps like any failure
+            if isinstance(cause, ModeError) or not isinstance(cause, Exception):
+                raise cause from None
+        if named := _file_fault(failed) or _out_of_reach(failed):
+            raise named from None
         raise
     except MissingDependencyException:
         raise ModeConfigError(
@@ -254,15 +254,21 @@ def mode_errors() -> Iterator[None]:
         ) from None
 
 
-def _out_of_reach(failed: BaseException | None) -> ModeError | None:
-    """That a server could not be reached, in the driver's words; None if that is not it."""
-    while failed is not None and not isinstance(failed, DestinationConnectionError):
+def _causes(failed: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it, from the outside in."""
+    while failed is not None:
+        yield failed
         failed = failed.__cause__ or failed.__context__
-    if failed is None:
+
+
+def _out_of_reach(failed: BaseException) -> ModeError | None:
+    """That a server could not be reached, in the driver's words; None if that is not it."""
+    refused = next((cause for cause in _causes(failed) if isinstance(cause, DestinationConnectionError)), None)
+    if refused is None:
         return None
-    kind, said = destination_type(), str(failed.inner_exc).strip().splitlines()
+    kind, said = destination_type(), str(refused.inner_exc).strip().splitlines()
     return DestinationError(
-        f"Could not reach the destination {kind}: {said[0] if said else type(failed.inner_exc).__name__}. "
+        f"Could not reach the destination {kind}: {said[0] if said else type(refused.inner_exc).__name__}. "
         f"Look at DESTINATION__{kind.upper()}__CREDENTIALS, and whether the server runs and lets this machine in."
     )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NO_FLAT_LIST = 'Mode itself has no such list: set listing to "collections"'
 FIRST_AUDIT_LOG = datetime(2012, 1, 1, tzinfo=UTC)
 """Before Mode existed: how far back audit logs are asked for when `history_days` sets no bound."""
 
@@ -167,7 +168,7 @@ class ListReader:
             return status
         if status == 404 and is_way_in and route.parent is None:
             hint = (
-                'Mode itself has no such list: set listing to "collections".'
+                f"{NO_FLAT_LIST}."
                 if route.pager is Pager.NEXT
                 else f"Is {self._sync.settings.workspace!r} the workspace's name in Mode's URLs, "
                 "does the API token belong to it, and is base_url Mode's API (https://app.mode.com/api)?"

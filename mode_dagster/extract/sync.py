@@ -19,7 +19,7 @@ from dlt.pipeline.pipeline import Pipeline
 from mode_dagster.extract.client import ModeClient, reachable
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError
-from mode_dagster.extract.ledger import Values, is_listing, kept_for_children, ledger_row, wanted_runs
+from mode_dagster.extract.ledger import Values, kept_for_children, ledger_row, wanted_runs
 from mode_dagster.extract.limiter import WORKERS
 from mode_dagster.extract.personal import Privacy
 from mode_dagster.extract.plan import Plan, make_plan
@@ -175,7 +175,7 @@ class Sync:
         """
         self.open()
         number = 0
-        if any(is_listing(BY_NAME[name], self.settings.listing) for name in selected):
+        if any(self._walks[name].lists.is_listing for name in selected):
             number += 1
             self._listing_only = True
             yield number
@@ -207,11 +207,11 @@ class Sync:
         """
         self.open()
         for endpoint in ENDPOINTS:
-            if endpoint.name in selected and not is_listing(endpoint, self.settings.listing):
+            if endpoint.name in selected and not self._walks[endpoint.name].lists.is_listing:
                 route = endpoint.route(self.settings.listing)
                 parents = {route.parent, route.also} if route else set()
                 for name in self._comes_before(endpoint, selected & parents):
-                    if name not in selected or is_listing(BY_NAME[name], self.settings.listing):
+                    if name not in selected or self._walks[name].lists.is_listing:
                         self._finish(name)
         with self.stored.opened():
             self._refuse_unknown_reports()
@@ -231,7 +231,7 @@ class Sync:
         """
         self.open()
         walk = self._walks[name]
-        if walk.done or (self._listing_only and not is_listing(walk.endpoint, self.settings.listing)):
+        if walk.done or (self._listing_only and not walk.lists.is_listing):
             return
         while waiting := self._comes_before(walk.endpoint, selected):
             if self._is_over():
@@ -253,10 +253,9 @@ class Sync:
         """Keeps the threads busy with whatever can be asked for already, while rows of one table are being read."""
         for name in selected:
             walk = self._walks[name]
-            listing = is_listing(walk.endpoint, self.settings.listing)
             if (
                 not walk.done
-                and (listing or not self._listing_only)
+                and (walk.lists.is_listing or not self._listing_only)
                 and not self._comes_before(walk.endpoint, selected)
             ):
                 walk.ask_ahead()
@@ -302,7 +301,7 @@ class Sync:
         if route is None or route.parent is None:
             return set()
         first = {route.parent, *filter(None, [route.also])}
-        if not is_listing(endpoint, self.settings.listing):
+        if not self._walks[endpoint.name].lists.is_listing:
             first = {parent for parent in first if parent in selected or parent not in self.stored}
         if "username" in route.placeholders:
             first |= selected - {endpoint.name}
@@ -331,7 +330,7 @@ class Sync:
     def known(self, endpoint: Endpoint) -> Iterator[Values]:
         """The rows of a table as children need them: just read, or stored where they were not read again."""
         walk = self._walks[endpoint.name]
-        if is_listing(endpoint, self.settings.listing):
+        if walk.lists.is_listing:
             yield from walk.values if walk.done else self.stored.rows(endpoint, kept_for_children(endpoint))
             return
         owner, route = endpoint.list_columns[-1], endpoint.route(self.settings.listing)
