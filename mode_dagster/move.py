@@ -82,8 +82,9 @@ class _LoadedFile:
         del selected
         yield from self._batches(table, f"SELECT * FROM {self._dataset}.{table}")
 
-    def ledger_rows(self, table: str) -> list[dict[str, Any]]:
+    def ledger_rows(self, table: str, load_id: str) -> list[dict[str, Any]]:
         """What the ledger holds of a table, of completed loads."""
+        del load_id
         complete = f"SELECT load_id FROM {self._dataset}._dlt_loads WHERE status = 0"
         lines = f"SELECT * FROM {self._dataset}.{LEDGER} WHERE endpoint = '{table}' AND _dlt_load_id IN ({complete})"
         return [row for batch in self._batches(LEDGER, lines) for row in batch]

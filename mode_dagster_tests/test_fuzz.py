@@ -120,7 +120,7 @@ def ask_ledger(row: dict) -> None:
         version = version_of(child, row)
         is_known_empty(child, row)
         is_due(child, Entry(version, "complete", NOON), version, timedelta(hours=1), NOON)
-        json.dumps(ledger_row(Line(child.name, "p", "complete", version), "acme", NOON)["version"])
+        json.dumps(ledger_row(Line(child.name, "p", "complete", version), "acme", NOON, None)["version"])
 
 
 @settings(max_examples=200, **PROFILE)

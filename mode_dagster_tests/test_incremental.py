@@ -324,3 +324,21 @@ def test_an_audit_log_that_breaks_off_is_kept_as_far_as_it_came_and_asked_for_ag
         asked = requests_of(world, lambda: load_from(world))
         assert asked["audit_logs"] == 1
         assert_true(world)
+
+
+@pytest.mark.parametrize("listing", list(Listing))
+def test_a_long_listing_comes_in_several_loads_and_what_is_gone_is_marked_all_the_same(
+    clock, load_from, assert_true, query, monkeypatch, listing
+):
+    monkeypatch.setattr("mode_dagster.extract.sync.MOST_ROWS", 10)
+    deleted = "SELECT count(*) FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL"
+    loads = "SELECT count(*) FROM mode_analytics_data._dlt_loads"
+    with serve(replace(LIVELY, reports=26, clock=clock, flat=listing is Listing.WORKSPACE)) as world:
+        unread = set(BY_NAME) - {"spaces", "reports"}
+        load_from(world, "spaces", "reports", listing=listing)
+        assert query(loads)[0][0] > 1
+        assert_true(world, *unread)
+        until_a_report_is_gone(world, clock)
+        load_from(world, "spaces", "reports", listing=listing)
+        assert query(deleted)[0][0] > 0
+        assert_true(world, *unread)

@@ -107,7 +107,7 @@ def _compared(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> str:
         in_one_list AS (
             SELECT count(*) > 0 AS is_so
             FROM ledger AS l
-            JOIN ledger AS above ON above._dlt_load_id = l._dlt_load_id
+            JOIN ledger AS above ON above.first_load_id = l.first_load_id
             WHERE l.endpoint = {literal(endpoint.name)} AND l.parent = '' AND l.outcome = '{COMPLETE}'
                 AND above.endpoint = {literal(owner.name)} AND above.parent = ''
         ),

@@ -3,7 +3,7 @@
 Here: the table `sync_ledger`, what a version is, and when a list must be read again.
 Not here: SQL (`stored`), what is asked when (`sync`).
 
-A ledger row is loaded together with the rows of its list and carries the same `_dlt_load_id`.
+A ledger row is loaded together with the rows of its list, or after them, and carries their last `_dlt_load_id`.
 It counts only once dlt has noted that load as complete, so it can't run ahead of the data.
 """
 
@@ -30,6 +30,7 @@ LEDGER_COLUMNS = (
     number("rows", "Rows read: of runs only those that were new or unfinished."),
     number("counted", "Rows by Mode's own counter, where it has one."),
     time("read_at", "When the list was read."),
+    text("first_load_id", "First load of the sync, if the list is read in every sync: what an older one saw is gone."),
 )
 COMPLETE, EMPTY, REFUSED = "complete", "empty", "refused"
 
@@ -162,8 +163,8 @@ def is_due(endpoint: Endpoint, entry: Entry | None, version: Version, reread: ti
     return has_moved(entry.version, version)
 
 
-def ledger_row(line: Line, workspace: str, now: datetime) -> dict[str, Any]:
-    """A line as a row of the table."""
+def ledger_row(line: Line, workspace: str, now: datetime, first_load: str | None) -> dict[str, Any]:
+    """A line as a row of the table; of a listing, whose rows may come in several loads, with the first of them."""
     return {
         "endpoint": line.endpoint,
         "parent": line.parent,
@@ -174,6 +175,7 @@ def ledger_row(line: Line, workspace: str, now: datetime) -> dict[str, Any]:
         "rows": line.rows,
         "counted": line.counted,
         "read_at": now,
+        "first_load_id": first_load,
     }
 
 

@@ -59,7 +59,7 @@ def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
         selected = frozenset(dlt.current.source().selected_resources) - {LEDGER}
         yield from shared.sync.pages(endpoint.name, selected)
         # beside the rows and not in a resource of its own: they are loaded together or not at all
-        if lines := shared.sync.ledger_rows(endpoint.name):
+        if lines := shared.sync.ledger_rows(endpoint.name, dlt.current.load_package_state()["load_id"]):
             yield dlt.mark.with_hints(lines, _ledger_hints(), create_table_variant=True)
 
     return dlt.resource(

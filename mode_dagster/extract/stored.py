@@ -204,7 +204,7 @@ class _Marks:
             f"SELECT 1 FROM {self._table(LEDGER)} AS l JOIN {self._table('_dlt_loads')} AS d "  # noqa: S608
             f"ON d.load_id = l._dlt_load_id AND d.status = 0 WHERE l.endpoint = {literal(endpoint.name)} "
             f"AND l.outcome IN ({_texts((COMPLETE, EMPTY))}) "
-            f"AND {self._table(endpoint.name)}._dlt_load_id < l._dlt_load_id"
+            f"AND {self._table(endpoint.name)}._dlt_load_id < coalesce(l.first_load_id, l._dlt_load_id)"
         )
 
     def _gone_parents(self, endpoint: Endpoint) -> str:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from math import inf
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 AUDIT_OVERLAP = timedelta(hours=1)
 """Audit events may arrive late: each sync asks again for the hour before the newest that is stored."""
-MOST_ROWS = 10_000
+MOST_ROWS = 5_000
 """Rows after which a part ends early: a load takes memory by its rows, and Discovery gives a thousand a request."""
 
 
@@ -73,6 +74,7 @@ class Sync:
         self._walks = {endpoint.name: EndpointWalk(self, endpoint) for endpoint in ENDPOINTS}
         self._listing_only = False
         self._deadline: float | None = None
+        self._first_load: str | None = None
         self._rows_in_part = 0
         self.pipeline = pipeline
         self.reconcile = reconcile
@@ -167,19 +169,21 @@ class Sync:
     def checkpoints(self, selected: frozenset[str]) -> Iterator[int]:
         """Cuts the sync into parts, each to be extracted and loaded before the next is asked for.
 
-        The first part is the listings, which tell what changed; then comes the plan, said and kept in `plan`; then
-        what is due, at most `checkpoint_seconds` or `MOST_ROWS` a part.
+        First come the listings, which tell what changed, at most `MOST_ROWS` a part; then the plan, said and kept in
+        `plan`; then what is due, at most `checkpoint_seconds` or `MOST_ROWS` a part.
 
         Args:
             selected: The endpoints to be read.
         """
         self.open()
         number = 0
-        if any(self._walks[name].lists.is_listing for name in selected):
+        listings = [walk for name, walk in self._walks.items() if name in selected and walk.lists.is_listing]
+        self._listing_only, self._deadline = True, inf
+        while not all(walk.done for walk in listings) and (number == 0 or self._is_over()):
             number += 1
-            self._listing_only = True
+            self._rows_in_part = 0
             yield number
-            self._listing_only = False
+        self._listing_only = False
         self.plan = self.make_plan(selected)
         self._say(str(self.plan))
         before, began = self.client.requests, time.monotonic()
@@ -264,13 +268,20 @@ class Sync:
         """The lists of one endpoint."""
         return self._walks[name]
 
-    def ledger_rows(self, name: str) -> list[dict[str, Any]]:
-        """What the ledger is to note of the rows given since it was last asked for."""
+    def ledger_rows(self, name: str, load_id: str) -> list[dict[str, Any]]:
+        """What the ledger is to note of the rows given since it was last asked for; of a listing when it has ended.
+
+        Args:
+            name: Endpoint.
+            load_id: The load that the rows go into.
+        """
         walk = self._walks[name]
+        self._first_load = self._first_load or load_id
         if self._listing_only and not walk.done:
             return []
         lines, walk.lines = walk.lines, []
-        return [ledger_row(line, self.settings.workspace, self.now()) for line in lines]
+        first = self._first_load if walk.lists.is_listing else None
+        return [ledger_row(line, self.settings.workspace, self.now(), first) for line in lines]
 
     def _refuse_unknown_reports(self) -> None:
         if self.only_reports and (unknown := self.only_reports - self.report_tokens()):
@@ -280,7 +291,7 @@ class Sync:
             )
 
     def _is_over(self) -> bool:
-        if self._listing_only or self._deadline is None:
+        if self._deadline is None:
             return False
         return self._rows_in_part >= MOST_ROWS or time.monotonic() >= self._deadline
 
