@@ -5,7 +5,8 @@
 A copy of what is committed is made in FOLDER. mutmut writes every mutant of the modules below; so many of each module
 are drawn, and the quick tests are run against each. What they leave alive meets the tests that load a destination.
 Each mutant only meets the tests that reach its function, until one fails.
-mutmut belongs into an environment of its own that sees this project's packages:
+mutmut 3.8 belongs into an environment of its own, with a pytest before 9.2, that sees this project's packages:
+`PATH/bin/pip install mutmut==3.8 'pytest<9.2'` and
 `echo $PWD/.venv/lib/python3.11/site-packages > PATH/lib/python3.11/site-packages/project.pth`.
 
 Here: which mutants meet which tests.

@@ -28,6 +28,8 @@ from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.extract.personal import PersonalData
 
 SECTION = "sources.mode_analytics_source"
+ALIKE = 0.92
+"""How alike two names must be (1 for the same), for the one to be the other mistyped."""
 ENV_PREFIX = "SOURCES__MODE_ANALYTICS_SOURCE__"
 """How the settings of the only workspace begin in the environment."""
 SANDBOX = "sandbox"
@@ -150,6 +152,8 @@ def load_settings(section: str = SECTION) -> Settings:
     values, problems = read_values(Settings, section)
     settings = Settings(**values)
     problems += list(unknown_names(section).values()) + _contradictions(settings)
+    if problems or settings.is_sandbox:  # whoever has all that is needed may have other sections, too
+        problems += _mistyped_sections()
     if problems:
         raise ModeConfigError(
             f'{explain("Cannot read Mode", problems, section)} To try without Mode, set base_url to "{SANDBOX}".'
@@ -287,6 +291,20 @@ def unknown_names(section: str) -> dict[str, str]:
         hint = f"did you mean {likely[0]}?" if likely else f"known: {', '.join(known)}"
         problems[name] = f"{name}: no such setting; {hint}"
     return problems
+
+
+def _mistyped_sections() -> list[str]:
+    """What misses our section by a letter or an underscore, in the environment or beside it in dlt's files."""
+    prefix, (above, _, last) = env_prefix(SECTION), SECTION.rpartition(".")
+    begun = {name[: len(prefix)]: name for name in os.environ if not name.startswith(prefix)}
+    likely = [begun[match] for match in difflib.get_close_matches(prefix, begun, cutoff=ALIKE)]
+    problems = [f"{name}: no such setting; did you mean {prefix}<NAME>?" for name in sorted(likely)]
+    beside: set[str] = set()
+    for provider in dlt.config.config_providers:
+        values, _ = provider.get_value(above, AnyType, None)
+        beside |= {name for name in values if name != last} if isinstance(values, dict) else set()
+    likely = difflib.get_close_matches(last, beside, cutoff=ALIKE)
+    return problems + [f"[{above}.{name}]: no such setting; did you mean [{SECTION}]?" for name in sorted(likely)]
 
 
 def _names_in_files(section: str) -> set[str]:

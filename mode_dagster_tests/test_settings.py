@@ -1,6 +1,8 @@
 """Settings: everything wrong is said at once, with what to do; no secret is ever said."""
 
 import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from mode_dagster.extract.endpoints import Listing
 from mode_dagster.extract.errors import ModeConfigError
@@ -72,3 +74,34 @@ def test_secrets_do_not_show_in_the_settings_repr():
     shown = repr(Settings(workspace="acme", username="tok-1", password="sec-2", signature_access_secret="sig-3"))
     assert "acme" in shown
     assert not any(secret in shown for secret in ("tok-1", "sec-2", "sig-3"))
+
+
+@pytest.mark.parametrize(
+    "name", ["SOURCES_MODE_ANALYTICS_SOURCE__WORKSPACE", "SOURCES__MODE_ANALYTIC_SOURCE__WORKSPACE"]
+)
+@pytest.mark.parametrize("rest", [{"base_url": "sandbox"}, {"username": "t", "password": "s"}])
+def test_a_mistyped_section_of_the_environment_is_named(monkeypatch, name, rest):
+    monkeypatch.setenv(name, "acme")
+    set_all(monkeypatch, **rest)
+    with pytest.raises(ModeConfigError, match=f"{name}: no such setting; did you mean {ENV_PREFIX}<NAME>"):
+        load_settings()
+
+
+def test_a_mistyped_section_of_a_file_is_named(monkeypatch, tmp_path):
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "secrets.toml").write_text('[sources.mode_analytic_source]\nworkspace = "acme"\n')
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(tmp_path))
+    context = Container()[PluggableRunContext]
+    try:
+        context.reload(str(tmp_path))
+        with pytest.raises(ModeConfigError, match=r"\[sources.mode_analytic_source\]: no such setting; did you mean"):
+            load_settings()
+    finally:
+        monkeypatch.undo()
+        context.reload()
+
+
+def test_another_source_of_dlt_is_nobodys_mistake(monkeypatch):
+    monkeypatch.setenv("SOURCES__GOOGLE_ANALYTICS_SOURCE__WORKSPACE", "acme")
+    set_all(monkeypatch, base_url="sandbox")
+    assert load_settings().is_sandbox
