@@ -1,5 +1,7 @@
 """Answers and walks by themselves: what a mutant of them got past the tests of whole syncs with."""
 
+import json
+
 import pytest
 import requests
 
@@ -7,7 +9,7 @@ from mode_dagster.extract import client as client_module
 from mode_dagster.extract.answers import read_body, seconds_to_wait
 from mode_dagster.extract.client import ModeClient, Walk
 from mode_dagster.extract.endpoints import Pager, Route
-from mode_dagster.extract.errors import ModeRequestError, ModeResponseError
+from mode_dagster.extract.errors import ModeError, ModeRequestError, ModeResponseError
 from mode_dagster.sandbox import Fault
 
 
@@ -38,6 +40,27 @@ def test_a_redirection_says_where_to_without_its_query(location, said):
 def test_a_date_to_wait_for_is_by_the_clock_of_the_server():
     then, now = "Wed, 17 Jun 2015 12:20:07 GMT", "Wed, 17 Jun 2015 12:20:00 GMT"
     assert seconds_to_wait(answer(429, Retry_After=then, Date=now)) == 7
+
+
+def test_seconds_to_wait_are_as_they_are_said():
+    assert seconds_to_wait(answer(429, Retry_After=" 7 ")) == 7
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 407, 418, 429, 503])
+def test_each_refusal_keeps_its_status(status):
+    with pytest.raises(ModeError) as raised:
+        read_body(answer(status), "list things")
+    assert raised.value.status == status
+
+
+def test_what_a_server_says_is_repeated_without_our_credentials():
+    response = answer(403)
+    response.request.prepare_auth(("token-0815", "secret-4711"))
+    sent = response.request.headers["Authorization"].split()[1]
+    message = f"neither {sent} nor secret-4711 of token-0815 may"
+    response._content = json.dumps({"id": "forbidden", "message": message}).encode()
+    with pytest.raises(ModeError, match="neither … nor … of … may"):
+        read_body(response, "list things")
 
 
 def test_a_list_read_twice_has_the_rows_of_both_once():

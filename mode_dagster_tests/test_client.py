@@ -249,6 +249,12 @@ def test_a_discovery_token_that_lacks_a_part_is_named(sandbox, client):
         client.walk(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
 
 
+def test_a_discovery_token_may_come_under_its_name(sandbox, client):
+    sandbox.faults.append(Fault("/signature_tokens", kind="edit", edit=lambda made: {"signature_token": made}))
+    walk = client.walk(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
+    assert {row["token"] for row in walk.rows} == sandbox.world.truth("reports")
+
+
 def test_usernames_and_workspaces_cannot_leave_their_place_in_a_path(sandbox, client):
     route = BY_NAME["users"].route(Listing.COLLECTIONS)
     with pytest.raises(ModeRequestError):
