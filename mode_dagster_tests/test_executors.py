@@ -107,7 +107,7 @@ def contents(address):
         r"AND table_name NOT LIKE '\_dlt\_%' AND column_name NOT LIKE '\_dlt\_%'"
     )
     for schema, table, column in cursor.fetchall():
-        if f"{table}.{column}" not in {*CLOCKS, "sync_ledger.read_at"}:
+        if f"{table}.{column}" not in {*CLOCKS, "sync_ledger.read_at", "sync_ledger.first_load_id"}:
             cursor.execute(f'SELECT "{column}"::text, count(*) FROM {schema}.{table} GROUP BY 1')
             found[f"{table}.{column}"] = dict(cursor.fetchall())
     connection.close()

@@ -90,7 +90,8 @@ def keys(database: Path) -> Counter[tuple[Any, ...]]:
 def unlike(database: Path, twin: Path, tables: Collection[str] = BY_NAME.keys()) -> dict[str, list[tuple[Any, ...]]]:
     """By table, rows of these tables and of their ledger that only one of two files has, in any column but dlt's own.
 
-    Not compared: how many rows a list brought; of what is history that is only what was new to the file.
+    Not compared: how many rows a list brought (of what is history that is only what was new to the file), and in which
+    load a listing began.
     """
     wanted = ", ".join(f"'{table}'" for table in tables)
     found = {}
@@ -114,7 +115,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str
         SELECT table_name, string_agg(format('"{{}}"', column_name), ', ' ORDER BY column_name) FROM duckdb_columns()
         WHERE database_name = '{database}' AND schema_name = '{DATASET}'
             AND NOT starts_with(column_name, '_dlt') AND NOT starts_with(table_name, '_dlt')
-            AND NOT (table_name = '{LEDGER}' AND column_name = 'rows')
+            AND NOT (table_name = '{LEDGER}' AND column_name IN ('rows', 'first_load_id'))
         GROUP BY table_name
     """
     return dict(connection.execute(sql).fetchall())
