@@ -10,6 +10,7 @@ from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeUnavailable
 from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.extract.sync import Sync
+from mode_dagster.extract.walk import AHEAD, FAILED_LISTS
 from mode_dagster.sandbox import Fault, SandboxOptions, serve
 from mode_dagster_tests.conftest import NOON, SMALL
 
@@ -232,3 +233,23 @@ def test_second_and_third_pages_are_read_in_a_large_workspace(reads):
         per_space = Counter(row["space_token"] for row in sandbox.world.rows("reports"))
         assert max(per_space.values()) > 60
         assert set(keys_of("reports", rows["reports"])) == sandbox.world.truth("reports")
+
+
+@pytest.mark.parametrize("bad", [FAILED_LISTS - 1, 150])
+def test_some_lists_that_fail_leave_the_others_and_many_end_their_table(reads, bad):
+    with serve(SandboxOptions(reports=150, spaces=2, days=1, rate_limit_requests=1_000_000)) as world:
+        queries = world.world.rows("queries")
+        reports = sorted({row["report_token"] for row in queries})
+        failing = set(reports[:bad])
+        world.faults += [Fault(f"/reports/{token}/queries", status=418) for token in failing]
+        with Sync(reads(world), clock=world.world.now, isolate=True) as sync:
+            rows = read(sync, "queries")["queries"]
+        asked = [request for request in world.requests if request.path.endswith("/queries")]
+        refused = sum(request.status == 418 for request in asked)
+    assert "HTTP 418" in str(sync.failures["queries"])
+    if bad < FAILED_LISTS:
+        assert refused == bad
+        assert {row["token"] for row in rows} == {row["token"] for row in queries if row["report_token"] not in failing}
+    else:
+        assert FAILED_LISTS <= refused <= FAILED_LISTS + AHEAD < len(reports)
+    assert sync.reports["queries"].seconds > 0
