@@ -342,3 +342,10 @@ def test_a_long_listing_comes_in_several_loads_and_what_is_gone_is_marked_all_th
         load_from(world, "spaces", "reports", listing=listing)
         assert query(deleted)[0][0] > 0
         assert_true(world, *unread)
+
+
+def test_a_list_of_several_pages_that_is_whole_is_not_read_again(clock, load_from):
+    with serve(replace(LIVELY, reports=100, spaces=2, clock=clock)) as world:
+        load_from(world, "spaces", "reports")
+        asked = requests_of(world, lambda: load_from(world, "spaces", "reports"))
+        assert asked["reports"] > len(world.world.truth("spaces"))
