@@ -3,7 +3,11 @@
 Not here: syncs that are killed (`test_kills`).
 """
 
+import os
 import shutil
+import signal
+import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,3 +98,27 @@ def sync_once(world: Sandbox, how: str, folder: Path) -> None:
                 break
     if how.endswith("lost"):
         shutil.rmtree(folder / "dlt")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_while_dlt_loads_ends_the_sync(sandbox, reads, load_from, assert_true, tmp_path, sent):
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    pipeline, folder, jobs = mode_pipeline(), tmp_path / "dlt", "pipelines/*/load/normalized/*"
+
+    def send() -> None:
+        # the last files of a load: dlt ends it well, and forgets the signal
+        while not any(folder.glob(f"{jobs}/started_jobs/*sql*")) or any(folder.glob(f"{jobs}/new_jobs/*")):
+            time.sleep(0.001)
+        os.kill(os.getpid(), sent)
+
+    sender = threading.Thread(target=send, daemon=True)
+    try:
+        with Sync(reads(sandbox), pipeline=pipeline, clock=sandbox.world.now) as sync:
+            sender.start()
+            with pytest.raises(KeyboardInterrupt):
+                list(load(pipeline, sync, ["data_sources"]))
+    finally:
+        sender.join(10)
+        signal.signal(signal.SIGTERM, before)
+    load_from(sandbox)
+    assert_true(sandbox)
