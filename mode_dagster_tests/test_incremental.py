@@ -326,7 +326,13 @@ def test_an_audit_log_that_breaks_off_is_kept_as_far_as_it_came_and_asked_for_ag
         assert_true(world)
 
 
-@pytest.mark.parametrize("listing", list(Listing))
+@pytest.mark.parametrize(
+    "listing",
+    [
+        Listing.COLLECTIONS,
+        *(pytest.param(other, marks=pytest.mark.slow) for other in Listing if other != "collections"),
+    ],
+)
 def test_a_long_listing_comes_in_several_loads_and_what_is_gone_is_marked_all_the_same(
     clock, load_from, assert_true, query, monkeypatch, listing
 ):

@@ -101,7 +101,7 @@ def sync_once(world: Sandbox, how: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_that_comes_while_dlt_loads_ends_the_sync(sandbox, reads, load_from, assert_true, tmp_path, sent):
+def test_a_signal_that_comes_while_dlt_loads_ends_the_sync(sandbox, reads, load_from, keys, tmp_path, sent):
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     pipeline, folder, jobs = mode_pipeline(), tmp_path / "dlt", "pipelines/*/load/normalized/*"
 
@@ -120,5 +120,5 @@ def test_a_signal_that_comes_while_dlt_loads_ends_the_sync(sandbox, reads, load_
     finally:
         sender.join(10)
         signal.signal(signal.SIGTERM, before)
-    load_from(sandbox)
-    assert_true(sandbox)
+    load_from(sandbox, "data_sources")
+    assert set(keys("data_sources")) == sandbox.world.truth("data_sources")

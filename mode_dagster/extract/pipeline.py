@@ -39,8 +39,6 @@ TAKE_PARQUET = ("motherduck", "filesystem", "snowflake", "bigquery")
 """The others take it only from a bucket between, or with a driver of their own."""
 EXTRAS = {"filesystem": "s3"}
 """The extras of this package that bring a destination's driver, where they are called otherwise."""
-PARALLEL_JOBS = 2
-"""Files that DuckDB takes at once: each costs memory, and more of them save no time (dlt would give it twenty)."""
 KEPT_PACKAGES = 10
 """How many complete loads dlt's working folder tells of: each takes a third of a megabyte, and dlt keeps all."""
 
@@ -119,12 +117,7 @@ def _destination(dataset: str) -> Any:
         )
     # dlt 1.31 merges in a transaction only where it is told that there are any; without one, a merge that is cut short
     # leaves rows deleted that it was going to put back
-    return duckdb(
-        path,
-        preferred_loader_file_format="parquet",
-        supports_transactions=True,
-        max_parallel_load_jobs=PARALLEL_JOBS,
-    )
+    return duckdb(path, preferred_loader_file_format="parquet", supports_transactions=True)
 
 
 @contextmanager
