@@ -13,6 +13,8 @@ os.environ["DLT_PROJECT_DIR"] = tempfile.mkdtemp(prefix="mode-dagster-tests-")
 
 import duckdb
 import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from mode_dagster.extract.endpoints import BY_NAME, Listing
 from mode_dagster.extract.pipeline import load, mode_pipeline
@@ -90,6 +92,23 @@ def load_from(reads: Callable[..., Settings]) -> Callable[..., Sync]:
             return sync
 
     return run
+
+
+@pytest.fixture
+def dlt_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Writes `.dlt/<name>.toml` of a project and has dlt read them again."""
+    context = Container()[PluggableRunContext]
+
+    def write(**files: str) -> None:
+        (tmp_path / ".dlt").mkdir(exist_ok=True)
+        for name, text in files.items():
+            (tmp_path / ".dlt" / f"{name}.toml").write_text(text)
+        context.reload(str(tmp_path))
+
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(tmp_path))
+    yield write
+    monkeypatch.undo()
+    context.reload()
 
 
 @pytest.fixture

@@ -106,8 +106,10 @@ def test_a_signal_that_comes_while_dlt_loads_ends_the_sync(sandbox, reads, load_
     pipeline, folder, jobs = mode_pipeline(), tmp_path / "dlt", "pipelines/*/load/normalized/*"
 
     def send() -> None:
-        # the last files of a load: dlt ends it well, and forgets the signal
-        while not any(folder.glob(f"{jobs}/started_jobs/*sql*")) or any(folder.glob(f"{jobs}/new_jobs/*")):
+        # the last files of a load: dlt ends it well, and forgets the signal; once it has ended it is too late for that
+        while not any(folder.glob("pipelines/*/load/loaded/*")) and (
+            not any(folder.glob(f"{jobs}/started_jobs/*sql*")) or any(folder.glob(f"{jobs}/new_jobs/*"))
+        ):
             time.sleep(0.001)
         os.kill(os.getpid(), sent)
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import pytest
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.specs import PluggableRunContext
 
 from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.operation import load_operation
@@ -97,23 +95,14 @@ def test_the_webhook_is_read_only_when_it_is_asked_for_and_never_shown(put):
     assert "4711" not in str(raised.value)
 
 
-def test_they_are_read_from_files_where_a_secrets_file_has_the_same_section(tmp_path, monkeypatch):
-    (tmp_path / ".dlt").mkdir()
-    config = tmp_path / ".dlt" / "config.toml"
-    config.write_text('[sources.mode_analytics_source]\nschedules = true\ntime_zone = "Asia/Tokyo"\nsync_crom = "x"\n')
-    (tmp_path / ".dlt" / "secrets.toml").write_text('[sources.mode_analytics_source]\npassword = "p"\n')
-    monkeypatch.setenv("DLT_PROJECT_DIR", str(tmp_path))
-    context = Container()[PluggableRunContext]
-    try:
-        context.reload(str(tmp_path))
-        with pytest.raises(ModeConfigError, match=r"sync_crom: no such setting; did you mean sync_cron\?"):
-            load_operation()
-        config.write_text(config.read_text().replace("sync_crom", "sync_cron").replace('"x"', '"5 4 * * *"'))
-        context.reload(str(tmp_path))
-        assert load_operation() == Operation(schedules=True, time_zone="Asia/Tokyo", sync_cron="5 4 * * *")
-    finally:
-        monkeypatch.undo()
-        context.reload()
+def test_they_are_read_from_files_where_a_secrets_file_has_the_same_section(dlt_files):
+    config = '[sources.mode_analytics_source]\nschedules = true\ntime_zone = "Asia/Tokyo"\n'
+    secrets = '[sources.mode_analytics_source]\npassword = "p"\n'
+    dlt_files(config=f'{config}sync_crom = "x"\n', secrets=secrets)
+    with pytest.raises(ModeConfigError, match=r"sync_crom: no such setting; did you mean sync_cron\?"):
+        load_operation()
+    dlt_files(config=f'{config}sync_cron = "5 4 * * *"\n')
+    assert load_operation() == Operation(schedules=True, time_zone="Asia/Tokyo", sync_cron="5 4 * * *")
 
 
 def test_the_environment_of_a_deployment_is_known_and_turns_schedules_on(monkeypatch):

@@ -1,8 +1,6 @@
 """Settings: everything wrong is said at once, with what to do; no secret is ever said."""
 
 import pytest
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from mode_dagster.extract.endpoints import Listing
 from mode_dagster.extract.errors import ModeConfigError
@@ -87,18 +85,10 @@ def test_a_mistyped_section_of_the_environment_is_named(monkeypatch, name, rest)
         load_settings()
 
 
-def test_a_mistyped_section_of_a_file_is_named(monkeypatch, tmp_path):
-    (tmp_path / ".dlt").mkdir()
-    (tmp_path / ".dlt" / "secrets.toml").write_text('[sources.mode_analytic_source]\nworkspace = "acme"\n')
-    monkeypatch.setenv("DLT_PROJECT_DIR", str(tmp_path))
-    context = Container()[PluggableRunContext]
-    try:
-        context.reload(str(tmp_path))
-        with pytest.raises(ModeConfigError, match=r"\[sources.mode_analytic_source\]: no such setting; did you mean"):
-            load_settings()
-    finally:
-        monkeypatch.undo()
-        context.reload()
+def test_a_mistyped_section_of_a_file_is_named(dlt_files):
+    dlt_files(secrets='[sources.mode_analytic_source]\nworkspace = "acme"\n')
+    with pytest.raises(ModeConfigError, match=r"\[sources.mode_analytic_source\]: no such setting; did you mean"):
+        load_settings()
 
 
 def test_another_source_of_dlt_is_nobodys_mistake(monkeypatch):
