@@ -117,6 +117,16 @@ def test_an_unchanged_workspace_is_materialized_all_the_same(sandbox, reads, mat
     assert again["query_runs"]["requests"] == 0
 
 
+def test_a_table_alone_is_materialized_when_nothing_of_it_is_due(sandbox, reads, materialize):
+    reads(sandbox)
+    first = materialized(materialize())
+    sandbox.requests.clear()
+    result = materialize("charts")
+    assert result.success
+    assert materialized(result)["charts"]["dagster/row_count"] == first["charts"]["dagster/row_count"]
+    assert not sandbox.requests
+
+
 def test_checkpoints_show_as_one_materialization_an_asset(sandbox, reads, materialize):
     reads(sandbox, checkpoint_seconds=0)
     events = materialize("spaces", "reports", "queries").get_asset_materialization_events()

@@ -86,15 +86,6 @@ def query() -> Callable[[str], list[tuple]]:
     return query_destination
 
 
-@pytest.mark.parametrize("table_format", ["", "delta"])
-def test_in_a_bucket_too(bucket, table_format, world, clock, load_from, assert_true):
-    bucket(table_format)
-    load_from(world)
-    clock.pass_by(days=19)
-    load_from(world)
-    assert_true(world)
-
-
 def test_an_unchanged_workspace_is_known_from_the_files_alone(files, world, load_from, tmp_path, monkeypatch):
     files()
     first = load_from(world)
@@ -144,16 +135,17 @@ def test_a_model_of_snapshots_keeps_the_rows_of_other_keys(files, sandbox, load_
 
 
 @pytest.mark.parametrize("table_format", ["", "delta"])
-def test_many_files_become_one_with_the_same_rows(
-    files, table_format, world, clock, load_from, assert_true, query, tmp_path, monkeypatch
+def test_many_files_of_a_bucket_become_one_with_the_same_rows(
+    bucket, table_format, world, clock, load_from, assert_true, monkeypatch
 ):
-    files(table_format)
+    bucket(table_format)
     load_from(world)
     monkeypatch.setattr("mode_dagster.warehouse.files.MANY_FILES", 1)
     clock.pass_by(days=19)
     load_from(world)
     assert_true(world)
-    in_folder = list((tmp_path / "bucket" / "mode_analytics_data" / "reports").glob("*.parquet"))
+    with mode_pipeline().destination_client() as client:
+        in_folder = client.fs_client.glob(f"{BUCKET}/{DATASET}/reports/*.parquet")
     if not table_format:
         assert len(in_folder) == 1
     again = load_from(world)

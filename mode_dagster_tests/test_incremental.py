@@ -10,8 +10,12 @@ import duckdb
 import pytest
 import requests
 
-from mode_dagster.extract.endpoints import BY_NAME, Listing
+from mode_dagster.extract import source
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing, text
 from mode_dagster.extract.errors import ModeConfigError, ModeListingError, ModeRequestError
+from mode_dagster.extract.ledger import LEDGER
+from mode_dagster.extract.pipeline import load, mode_pipeline
+from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import Fault, Sandbox, serve
 from mode_dagster_tests.living import LIVELY, START, Clock, until_a_report_is_gone
 
@@ -49,6 +53,34 @@ def test_an_unchanged_workspace_costs_its_listings_and_no_child_request(world, c
     assert asked["permissions"] == 0
     assert sum(asked.values()) <= 10 + (-(-spaces // 30) + 1) + listings + groups + spaces
     assert_true(world)
+
+
+def test_tables_without_rows_are_made_once_and_not_loaded_again(world, clock, reads):
+    clock.now = quiet_moment(world, clock)
+    settings, pipeline = reads(world), mode_pipeline()
+
+    def loaded() -> set[str]:
+        with Sync(settings, pipeline=pipeline, clock=clock) as sync:
+            packages = [package for info in load(pipeline, sync) for package in info.load_packages]
+        jobs = [job.job_file_info for package in packages for job in package.jobs["completed_jobs"]]
+        return {job.table_name for job in jobs if not job.table_name.startswith("_dlt")}
+
+    assert loaded() == {*BY_NAME, LEDGER}
+    with_rows = {"spaces", "reports", "datasets", "data_sources", "definitions", "memberships", "groups"}
+    again = loaded()
+    assert with_rows <= again
+    assert not again & {"queries", "charts", "runs", "query_runs", "report_filters", "report_stats", "members"}
+
+
+def test_a_column_of_a_new_version_is_added_to_tables_without_new_rows(world, clock, load_from, query, monkeypatch):
+    clock.now = quiet_moment(world, clock)
+    load_from(world)
+    wider = [replace(endpoint, columns=(*endpoint.columns, text("brand_new", "New."))) for endpoint in ENDPOINTS]
+    monkeypatch.setattr(source, "ENDPOINTS", wider)
+    load_from(world)
+    in_schema = "FROM duckdb_columns() WHERE schema_name = 'mode_analytics_data'"
+    having = query(f"SELECT table_name {in_schema} AND column_name = 'brand_new'")
+    assert {table for (table,) in having} == set(BY_NAME)
 
 
 def quiet_moment(world: Sandbox, clock: Clock) -> datetime:
@@ -297,12 +329,13 @@ def test_runs_that_were_refused_are_read_whole_once_they_are_allowed(world, cloc
     assert_true(world)
 
 
-def test_checkpoints_cut_a_long_load_and_lose_nothing(world, clock, load_from, assert_true, query):
+def test_checkpoints_cut_a_long_load_and_lose_nothing(clock, load_from, assert_true, query):
     tables = ("spaces", "reports", "queries", "charts", "report_filters", "data_sources")
-    load_from(world, *tables, checkpoint_seconds=0)
-    ((loads,),) = query("SELECT count(*) FROM mode_analytics_data._dlt_loads")
-    assert loads > 5
-    assert_true(world, *(set(BY_NAME) - set(tables)))
+    with serve(replace(LIVELY, reports=6, clock=clock)) as world:
+        load_from(world, *tables, checkpoint_seconds=0)
+        ((loads,),) = query("SELECT count(*) FROM mode_analytics_data._dlt_loads")
+        assert loads > 5
+        assert_true(world, *(set(BY_NAME) - set(tables)))
 
 
 def test_an_audit_log_that_breaks_off_is_kept_as_far_as_it_came_and_asked_for_again(

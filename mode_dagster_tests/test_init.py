@@ -191,6 +191,7 @@ def served(port: int) -> list[str] | None:
     return None
 
 
+@pytest.mark.slow
 def test_the_commands_of_its_readme_do_what_it_says_after_an_installation_from_the_index(environment, tmp_path):
     typed("mode-dagster init acme", tmp_path, environment)
     acme, port = tmp_path / "acme", free_port()

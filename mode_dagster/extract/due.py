@@ -41,6 +41,7 @@ class DueLists:
         self.stored: Mapping[str, int] = {}
         """By parent, the stored rows that are not gone."""
         self._sync = sync
+        self._is_recalled = False
         self._entries: dict[str, Entry] = {}
 
     @property
@@ -53,11 +54,23 @@ class DueLists:
         """Whether they are read in every sync."""
         return is_listing(self.endpoint, self._sync.settings.listing)
 
+    def recall(self, route: Route) -> None:
+        """Looks up what is stored, once, before anything is fetched."""
+        if self._is_recalled:
+            return
+        self._is_recalled = True
+        stored, sync = self._sync.stored, self._sync
+        if self.endpoint.history and len(route.placeholders) == 1:
+            self.newest = stored.newest_finished(self.endpoint)
+            self.unfinished = stored.unfinished(self.endpoint, sync.now())
+        if sync.reconcile or not self.endpoint.history:
+            self.stored = stored.counts(self.endpoint, route.placeholders[-1] if route.placeholders else "")
+
     def find(self, route: Route) -> list[Values]:
         """The lists to be read, newest first; looks up what is stored, in the main thread, which has dlt's context."""
         sync = self._sync
         with sync.stored.opened():
-            self._recall(route)
+            self.recall(route)
             parents = sync.parents(route)
             if self.is_listing:
                 return list(parents)
@@ -136,15 +149,6 @@ class DueLists:
         if len(wanted) < len(known):
             self.note = f"restricted to {len(only)} reports by the run config"
         return wanted
-
-    def _recall(self, route: Route) -> None:
-        """Looks up what is stored before anything is fetched."""
-        stored, sync = self._sync.stored, self._sync
-        if self.endpoint.history and len(route.placeholders) == 1:
-            self.newest = stored.newest_finished(self.endpoint)
-            self.unfinished = stored.unfinished(self.endpoint, sync.now())
-        if sync.reconcile or not self.endpoint.history:
-            self.stored = stored.counts(self.endpoint, route.placeholders[-1] if route.placeholders else "")
 
     def _judged(self, route: Route, parents: Iterable[Values]) -> Iterator[tuple[Values, Entry | None, bool]]:
         """Each list, what the ledger holds of it, and whether it is due."""

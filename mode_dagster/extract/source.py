@@ -4,7 +4,7 @@ Here: what dlt must know of a table (key, columns, how to merge), and the ledger
 Not here: where the rows come from (`sync`), where they go (`pipeline`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import dlt
@@ -37,7 +37,7 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
         schema.update_table(new_table(endpoint.name, columns=column_hints(endpoint.all_columns, endpoint.key)))
         yield _resource(endpoint, shared)
     schema.update_table(new_table(LEDGER, columns=column_hints(LEDGER_COLUMNS, LEDGER_KEY)))
-    yield _ledger()
+    yield _ledger(shared)
 
 
 class _Shared:
@@ -55,7 +55,7 @@ class _Shared:
 
 def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _empty_table()
+        yield from _new_table(shared.sync, endpoint.name, endpoint.all_columns)
         selected = frozenset(dlt.current.source().selected_resources) - {LEDGER}
         yield from shared.sync.pages(endpoint.name, selected)
         # beside the rows and not in a resource of its own: they are loaded together or not at all
@@ -70,21 +70,20 @@ def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
     )
 
 
-def _empty_table() -> Iterator[Any]:
-    """Makes dlt create a table that has no rows yet.
+def _new_table(sync: Sync, table: str, columns: Sequence[Column]) -> Iterator[Any]:
+    """Makes dlt create a table, or add a column to it, before there are any rows.
 
-    Not on files, where it would write an empty one with each load (and dlt 1.31 fails on it with Delta):
-    there a table is known by the schema.
+    A table that is as documented gets none of it: an empty file takes as long to load as a full one.
     """
-    if not dlt.current.pipeline().destination.destination_type.endswith(".filesystem"):
+    if sync.must_make(table, [column.name for column in columns]):
         yield dlt.mark.materialize_table_schema()
 
 
-def _ledger() -> DltResource:
+def _ledger(shared: _Shared) -> DltResource:
     """The ledger as a table of its own; its rows come beside those of the tables."""
 
     def rows() -> Iterator[Any]:
-        yield from _empty_table()
+        yield from _new_table(shared.sync, LEDGER, LEDGER_COLUMNS)
 
     return dlt.resource(rows, name=LEDGER, primary_key=list(LEDGER_KEY), write_disposition="merge")
 

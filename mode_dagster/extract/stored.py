@@ -6,7 +6,7 @@ Not here: what follows from it (`ledger`, `sync`).
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,29 +30,37 @@ class Stored:
 
     def __init__(self, pipeline: Pipeline | None = None) -> None:
         self._pipeline = pipeline if pipeline is not None and is_made(pipeline) else None
+        self._scope: ExitStack | None = None
         self._warehouse: Warehouse | None = None
         self._columns: dict[str, set[str]] = defaultdict(set)
         self._read_at: dict[str, datetime] = {}
         self.workspaces: set[str] = set()
-        with self.opened() as warehouse:
-            if self._pipeline is not None and warehouse is not None:
+        if self._pipeline is not None:
+            with open_warehouse(self._pipeline) as warehouse:
                 self._look(self._pipeline, warehouse)
 
     @contextmanager
-    def opened(self) -> Iterator[Warehouse | None]:
-        """Keeps the destination open for several questions; not while Mode is asked, for it keeps others out."""
-        if self._pipeline is None or self._warehouse is not None:
-            yield self._warehouse
+    def opened(self) -> Iterator[None]:
+        """Keeps the destination open from the first of several questions to the last.
+
+        Not while Mode is asked, for an open DuckDB file keeps others out.
+        """
+        if self._scope is not None:
+            yield
             return
-        with open_warehouse(self._pipeline) as self._warehouse:
+        with ExitStack() as self._scope:
             try:
-                yield self._warehouse
+                yield
             finally:
-                self._warehouse = None
+                self._scope = self._warehouse = None
 
     def __contains__(self, table: str) -> bool:
         """Whether the table is there and a list of it was read to its end."""
         return table in self._columns and table in self._read_at
+
+    def has_columns(self, table: str, columns: Iterable[str]) -> bool:
+        """Whether the table is there with all these columns."""
+        return set(columns) <= self._columns.get(table, set())
 
     def read_at(self, table: str) -> datetime | None:
         """When a list of the table was last read."""
@@ -129,8 +137,11 @@ class Stored:
     def _query(self, sql: str, table: str) -> list[tuple[Any, ...]]:
         if self._pipeline is None or (table not in self and table != LEDGER):
             return []
-        with self.opened() as warehouse:
-            return warehouse.query(sql.format(f"{self._pipeline.dataset_name}.{table}")).rows if warehouse else []
+        with self.opened():
+            if self._warehouse is None and self._scope is not None:
+                self._warehouse = self._scope.enter_context(open_warehouse(self._pipeline))
+            question = sql.format(f"{self._pipeline.dataset_name}.{table}")
+            return self._warehouse.query(question).rows if self._warehouse else []
 
     @property
     def _complete(self) -> str:

@@ -76,6 +76,7 @@ class Sync:
         self._deadline: float | None = None
         self._first_load: str | None = None
         self._rows_in_part = 0
+        self._made: set[str] = set()
         self.pipeline = pipeline
         self.reconcile = reconcile
         self.accept_shrunk = accept_shrunk
@@ -151,6 +152,10 @@ class Sync:
                 f"{self.settings.workspace}: two workspaces in one schema can't be told apart. "
                 "Name another destination (another file in DESTINATION__DUCKDB__CREDENTIALS), or delete the old one."
             )
+        with self.stored.opened():
+            for walk in self._walks.values():
+                if walk.route and walk.lists.is_listing:
+                    walk.lists.recall(walk.route)
         client = ModeClient(self.settings)
         self._stack.callback(client.close)
         self.executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="mode")
@@ -255,14 +260,29 @@ class Sync:
 
     def _ask_ahead(self, selected: frozenset[str]) -> None:
         """Keeps the threads busy with whatever can be asked for already, while rows of one table are being read."""
-        for name in selected:
-            walk = self._walks[name]
-            if (
-                not walk.done
-                and (walk.lists.is_listing or not self._listing_only)
-                and not self._comes_before(walk.endpoint, selected)
-            ):
+        ready = [
+            walk
+            for walk in map(self.walk, selected)
+            if not walk.done
+            and (walk.lists.is_listing or not self._listing_only)
+            and not self._comes_before(walk.endpoint, selected)
+        ]
+        with self.stored.opened():
+            for walk in ready:
                 walk.ask_ahead()
+
+    def must_make(self, table: str, columns: Iterable[str]) -> bool:
+        """Whether dlt must be told to make a table, or columns that it lacks; said once a sync.
+
+        Not on files, where dlt would write an empty one (and dlt 1.31 fails on it with Delta): there a table is known
+        by the schema.
+        """
+        self.open()
+        kind = self.pipeline.destination.destination_type if self.pipeline else ""
+        if table in self._made or kind.endswith(".filesystem"):
+            return False
+        self._made.add(table)
+        return not self.stored.has_columns(table, columns)
 
     def walk(self, name: str) -> EndpointWalk:
         """The lists of one endpoint."""

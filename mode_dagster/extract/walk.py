@@ -72,6 +72,7 @@ class EndpointWalk:
         self._wanted: deque[Values] | None = None
         self._pending: dict[Future[Walk | None], Values] = {}
         self._answered = False
+        self._failed = 0
 
     @property
     def route(self) -> Route | None:
@@ -141,15 +142,14 @@ class EndpointWalk:
         if self._wanted is None:
             self._wanted = deque(values for values in self.due if not is_known_empty(self.endpoint, values))
         self._answered = self._answered or any(future.done() for future in self._pending)
-        while self._wanted and len(self._pending) < (AHEAD if self._answered else 1):
+        while self._wanted and self._failed < FAILED_LISTS and len(self._pending) < (AHEAD if self._answered else 1):
             values = self._wanted.popleft()
             self._pending[self._sync.executor.submit(self._walk, self.route, values)] = values
 
     def _walks_of_due(self) -> Iterator[tuple[Values, Walk]]:
         """The due lists as they end; gives up after too many failures."""
-        failed = 0
         try:
-            while failed < FAILED_LISTS:
+            while self._failed < FAILED_LISTS:
                 self.ask_ahead()
                 if not self._pending:
                     return
@@ -158,8 +158,7 @@ class EndpointWalk:
                     try:
                         walk = future.result()
                     except ModeError as error:
-                        failed += 1
-                        self._note_failure(error, failed)
+                        self._note_failure(error)
                         continue
                     if walk is not None:
                         yield values, walk
@@ -167,14 +166,15 @@ class EndpointWalk:
             for future in self._pending:
                 future.cancel()
 
-    def _note_failure(self, error: ModeError, failed: int) -> None:
+    def _note_failure(self, error: ModeError) -> None:
         """Keeps the first failure; one that concerns everything is raised at once."""
+        self._failed += 1
         never_connected = isinstance(error, ModeUnavailable) and error.status is None and not self._sync.client.answers
         if isinstance(error, ModeConfigError | ModeAuthError) or never_connected:
             self.report.error = error
             raise error
         self.report.error = self.report.error or error
-        if failed > 1:
+        if self._failed > 1:
             logger.warning("%s: %s", self.endpoint.name, error)
 
     def _settle(self, values: Values) -> None:
@@ -216,7 +216,7 @@ class EndpointWalk:
                     return
                 yield values, self._converted(route, values, page)
         except ModeError as error:
-            self._note_failure(error, failed=1)
+            self._note_failure(error)
             return
         self._note_read(values, self.report.rows - before, None)
 
