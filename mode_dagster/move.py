@@ -25,7 +25,8 @@ from mode_dagster.extract.pipeline import (
     mode_pipeline,
     no_other_sync,
 )
-from mode_dagster.extract.source import mode_analytics_source
+from mode_dagster.extract.rows import Row
+from mode_dagster.extract.source import Reader, mode_analytics_source
 from mode_dagster.models import MODELS
 from mode_dagster.warehouse import DuckDBWarehouse, open_warehouse
 from mode_dagster.warehouse.base import loadable
@@ -67,7 +68,7 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
     return source.copied
 
 
-class _LoadedFile:
+class _LoadedFile(Reader):
     """What `extract.source` asks of a sync, answered from a file."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: str) -> None:
@@ -77,16 +78,21 @@ class _LoadedFile:
         self.columns = self.warehouse.columns(dataset)
         self.copied: dict[str, int] = {}
 
-    def pages(self, table: str, selected: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+    def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:
         """A table's rows, in batches."""
         del selected
-        yield from self._batches(table, f"SELECT * FROM {self._dataset}.{table}")
+        yield from self._batches(name, f"SELECT * FROM {self._dataset}.{name}")
 
-    def ledger_rows(self, table: str, load_id: str) -> list[dict[str, Any]]:
+    def must_make(self, table: str, columns: Collection[str]) -> bool:
+        """Everything is new where it is moved to."""
+        del table, columns
+        return True
+
+    def ledger_rows(self, name: str, load_id: str) -> list[dict[str, Any]]:
         """What the ledger holds of a table, of completed loads."""
         del load_id
         complete = f"SELECT load_id FROM {self._dataset}._dlt_loads WHERE status = 0"
-        lines = f"SELECT * FROM {self._dataset}.{LEDGER} WHERE endpoint = '{table}' AND _dlt_load_id IN ({complete})"
+        lines = f"SELECT * FROM {self._dataset}.{LEDGER} WHERE endpoint = '{name}' AND _dlt_load_id IN ({complete})"
         return [row for batch in self._batches(LEDGER, lines) for row in batch]
 
     def _batches(self, table: str, sql: str) -> Iterator[list[dict[str, Any]]]:

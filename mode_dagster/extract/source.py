@@ -4,8 +4,8 @@ Here: what dlt must know of a table (key, columns, how to merge), and the ledger
 Not here: where the rows come from (`sync`), where they go (`pipeline`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import dlt
 from dlt.common.schema.typing import TColumnSchema, TSimpleRegex
@@ -14,6 +14,7 @@ from dlt.extract import DltResource
 
 from mode_dagster.extract.endpoints import ENDPOINTS, Column, Endpoint
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY
+from mode_dagster.extract.rows import Row
 from mode_dagster.extract.sync import Sync
 
 
@@ -24,8 +25,8 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
     Building it reads no settings and asks nothing.
 
     Args:
-        sync: The `Sync` that fetches; None makes one, from the settings and what the running pipeline has loaded
-            before, when rows are first asked for.
+        sync: The `Sync` that fetches, or another `Reader`; None makes a sync, from the settings and what the running
+            pipeline has loaded before, when rows are first asked for.
     """
     shared = _Shared(sync)
     schema = dlt.current.source_schema()
@@ -40,26 +41,39 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
     yield _ledger(shared)
 
 
-class _Shared:
-    """The one sync of a source, made when it is first needed."""
+class Reader(Protocol):
+    """What gives the rows: a `Sync`, or what stands in for one."""
 
-    def __init__(self, sync: Sync | None) -> None:
-        self._sync = sync
+    def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:
+        """The rows of a table, list by list."""
+
+    def ledger_rows(self, name: str, load_id: str) -> list[dict[str, Any]]:
+        """What the ledger is to note of them."""
+
+    def must_make(self, table: str, columns: Collection[str]) -> bool:
+        """Whether the destination may lack the table, or one of its columns."""
+
+
+class _Shared:
+    """The one reader of a source, made when it is first needed."""
+
+    def __init__(self, reader: Reader | None) -> None:
+        self._reader = reader
 
     @property
-    def sync(self) -> Sync:
-        if self._sync is None:
-            self._sync = Sync(pipeline=dlt.current.pipeline())
-        return self._sync
+    def reader(self) -> Reader:
+        if self._reader is None:
+            self._reader = Sync(pipeline=dlt.current.pipeline())
+        return self._reader
 
 
 def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _new_table(shared.sync, endpoint.name, endpoint.all_columns)
+        yield from _new_table(shared.reader, endpoint.name, endpoint.all_columns)
         selected = frozenset(dlt.current.source().selected_resources) - {LEDGER}
-        yield from shared.sync.pages(endpoint.name, selected)
+        yield from shared.reader.pages(endpoint.name, selected)
         # beside the rows and not in a resource of its own: they are loaded together or not at all
-        if lines := shared.sync.ledger_rows(endpoint.name, dlt.current.load_package_state()["load_id"]):
+        if lines := shared.reader.ledger_rows(endpoint.name, dlt.current.load_package_state()["load_id"]):
             yield dlt.mark.with_hints(lines, _ledger_hints(), create_table_variant=True)
 
     return dlt.resource(
@@ -70,20 +84,23 @@ def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
     )
 
 
-def _new_table(sync: Sync, table: str, columns: Sequence[Column]) -> Iterator[Any]:
-    """Makes dlt create a table, or add a column to it, before there are any rows.
+def _new_table(reader: Reader, table: str, columns: Sequence[Column]) -> Iterator[Any]:
+    """Makes dlt create a table, or add columns to it, before there are any rows.
 
-    A table that is as documented gets none of it: an empty file takes as long to load as a full one.
+    A table that is as documented gets none of it: an empty file takes as long to load as a full one. On files there is
+    no need for it, for a table is known by the schema; dlt 1.31 would write an empty file, and fails on it with Delta.
     """
-    if sync.must_make(table, [column.name for column in columns]):
-        yield dlt.mark.materialize_table_schema()
+    if reader.must_make(table, [column.name for column in columns]):
+        destination = dlt.current.pipeline().destination.destination_type
+        if not destination.endswith(".filesystem"):
+            yield dlt.mark.materialize_table_schema()
 
 
 def _ledger(shared: _Shared) -> DltResource:
     """The ledger as a table of its own; its rows come beside those of the tables."""
 
     def rows() -> Iterator[Any]:
-        yield from _new_table(shared.sync, LEDGER, LEDGER_COLUMNS)
+        yield from _new_table(shared.reader, LEDGER, LEDGER_COLUMNS)
 
     return dlt.resource(rows, name=LEDGER, primary_key=list(LEDGER_KEY), write_disposition="merge")
 

@@ -58,7 +58,7 @@ class Stored:
         """Whether the table is there and a list of it was read to its end."""
         return table in self._columns and table in self._read_at
 
-    def has_columns(self, table: str, columns: Iterable[str]) -> bool:
+    def has_columns(self, table: str, columns: Collection[str]) -> bool:
         """Whether the table is there with all these columns."""
         return set(columns) <= self._columns.get(table, set())
 

@@ -271,15 +271,10 @@ class Sync:
             for walk in ready:
                 walk.ask_ahead()
 
-    def must_make(self, table: str, columns: Iterable[str]) -> bool:
-        """Whether dlt must be told to make a table, or columns that it lacks; said once a sync.
-
-        Not on files, where dlt would write an empty one (and dlt 1.31 fails on it with Delta): there a table is known
-        by the schema.
-        """
+    def must_make(self, table: str, columns: Collection[str]) -> bool:
+        """Whether dlt must be told to make a table, or columns that it lacks; said once a sync."""
         self.open()
-        kind = self.pipeline.destination.destination_type if self.pipeline else ""
-        if table in self._made or kind.endswith(".filesystem"):
+        if table in self._made:
             return False
         self._made.add(table)
         return not self.stored.has_columns(table, columns)
