@@ -53,6 +53,16 @@ def test_what_was_fetched_before_the_end_is_loaded_first_and_not_asked_for_again
     assert not [request for request in sandbox.requests[asked:] if request.path.endswith("/definitions")]
 
 
+def test_a_load_that_ended_just_before_the_kill_is_not_ended_twice(sandbox, load_from, keys, query, tmp_path):
+    load_from(sandbox, "data_sources")
+    (ended,) = tmp_path.glob("dlt/pipelines/*/load/loaded/*")
+    # dlt notes in the package that it is complete, and moves it then
+    ended.rename(ended.parents[1] / "normalized" / ended.name)
+    load_from(sandbox, "definitions")
+    assert sorted(keys("definitions")) == sorted(sandbox.world.truth("definitions"))
+    assert query(f"SELECT count(*) FROM mode_analytics_data._dlt_loads WHERE load_id = '{ended.name}'") == [(1,)]
+
+
 def without_actions(body: dict) -> dict:
     return {**body, "audit_logs": [{**row, "action": None} for row in body["audit_logs"]]}
 

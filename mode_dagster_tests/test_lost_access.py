@@ -1,5 +1,6 @@
 """A key that suddenly sees less marks nothing as deleted, in no table, and the sync fails by name each time."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -80,6 +81,18 @@ def test_a_collection_that_can_not_be_read_does_not_hide_that_the_others_are_emp
     ]
     sync = load_from(world, *TABLES, isolate=True)
     assert "nothing was marked as deleted" in str(sync.failures["reports"])
+    assert marked() == {}
+
+
+def test_a_collection_that_can_not_be_read_is_no_listing_that_shrank(world, load_from, marked):
+    load_from(world, *TABLES)
+    per_space = Counter(row["space_token"] for row in world.world.rows("reports"))
+    ((most, reports),) = per_space.most_common(1)
+    assert reports > 30, "without them, too few would be left"
+    world.faults.append(Fault(rf"/spaces/{most}/reports", status=403))
+    sync = load_from(world, *TABLES, isolate=True)
+    assert set(sync.failures) == {"reports"}
+    assert "Mode lists" not in str(sync.failures["reports"])
     assert marked() == {}
 
 

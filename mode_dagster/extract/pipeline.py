@@ -16,6 +16,7 @@ from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.destination import Destination
 from dlt.common.exceptions import MissingDependencyException
 from dlt.common.pipeline import LoadInfo
+from dlt.common.storages.load_package import PackageStorage
 from dlt.destinations import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -219,8 +220,16 @@ def no_other_sync(pipeline: Pipeline) -> Iterator[None]:
                 f"Could not start: another sync of {pipeline.dataset_name} is under way on this machine. "
                 "Wait until it has ended (Dagster's page Runs shows it) and run again."
             ) from None
+        _finish_packages(pipeline)
         _forget_packages(pipeline)
         yield
+
+
+def _finish_packages(pipeline: Pipeline) -> None:
+    """Puts away what was loaded completely, but killed before dlt put it away: dlt 1.31 fails on it, in every sync."""
+    folder = Path(pipeline.working_dir, "load")
+    for completed in folder.glob(f"normalized/*/{PackageStorage.PACKAGE_COMPLETED_FILE_NAME}"):
+        completed.parent.rename(folder / "loaded" / completed.parent.name)
 
 
 def _forget_packages(pipeline: Pipeline) -> None:
