@@ -116,8 +116,8 @@ def _error(model: Model, message: str) -> ValueError:
 def column_lineage(model: Model, models: Mapping[str, Model]) -> Mapping[str, Sequence[tuple[str, str, str]]]:
     """For each column the columns that its values come from: schema, table, column.
 
-    Empty where sqlglot can't tell, as with qualified columns of a table
-    that neither the catalogue nor a model documents.
+    Empty where sqlglot can't tell, as with qualified columns of a table that neither the catalogue nor a model
+    documents.
 
     Args:
         model: Whose columns.
