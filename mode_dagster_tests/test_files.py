@@ -86,6 +86,16 @@ def query() -> Callable[[str], list[tuple]]:
     return query_destination
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("table_format", ["", "delta"])
+def test_in_a_bucket_too(bucket, table_format, world, clock, load_from, assert_true):
+    bucket(table_format)
+    load_from(world)
+    clock.pass_by(days=19)
+    load_from(world)
+    assert_true(world)
+
+
 def test_an_unchanged_workspace_is_known_from_the_files_alone(files, world, load_from, tmp_path, monkeypatch):
     files()
     first = load_from(world)
@@ -134,18 +144,26 @@ def test_a_model_of_snapshots_keeps_the_rows_of_other_keys(files, sandbox, load_
     assert rows == [(1, "old", None), (2, "new", True)]
 
 
-@pytest.mark.parametrize("table_format", ["", "delta"])
-def test_many_files_of_a_bucket_become_one_with_the_same_rows(
-    bucket, table_format, world, clock, load_from, assert_true, monkeypatch
+@pytest.mark.parametrize(
+    ("place", "table_format"),
+    [
+        ("files", ""),
+        ("bucket", "delta"),
+        pytest.param("files", "delta", marks=pytest.mark.slow),
+        pytest.param("bucket", "", marks=pytest.mark.slow),
+    ],
+)
+def test_many_files_become_one_with_the_same_rows(
+    request, place, table_format, world, clock, load_from, assert_true, monkeypatch
 ):
-    bucket(table_format)
+    request.getfixturevalue(place)(table_format)
     load_from(world)
     monkeypatch.setattr("mode_dagster.warehouse.files.MANY_FILES", 1)
     clock.pass_by(days=19)
     load_from(world)
     assert_true(world)
     with mode_pipeline().destination_client() as client:
-        in_folder = client.fs_client.glob(f"{BUCKET}/{DATASET}/reports/*.parquet")
+        in_folder = [path for path in client.list_table_files("reports") if path.endswith(".parquet")]
     if not table_format:
         assert len(in_folder) == 1
     again = load_from(world)

@@ -54,9 +54,10 @@ class DueLists:
         """Whether they are read in every sync."""
         return is_listing(self.endpoint, self._sync.settings.listing)
 
-    def recall(self, route: Route) -> None:
+    def recall(self) -> None:
         """Looks up what is stored, once, before anything is fetched."""
-        if self._is_recalled:
+        route = self.route
+        if self._is_recalled or route is None:
             return
         self._is_recalled = True
         stored, sync = self._sync.stored, self._sync
@@ -70,7 +71,7 @@ class DueLists:
         """The lists to be read, newest first; looks up what is stored, in the main thread, which has dlt's context."""
         sync = self._sync
         with sync.stored.opened():
-            self.recall(route)
+            self.recall()
             parents = sync.parents(route)
             if self.is_listing:
                 return list(parents)

@@ -30,7 +30,8 @@ class Stored:
 
     def __init__(self, pipeline: Pipeline | None = None) -> None:
         self._pipeline = pipeline if pipeline is not None and is_made(pipeline) else None
-        self._scope: ExitStack | None = None
+        self._scope = ExitStack()
+        self._is_opened = False
         self._warehouse: Warehouse | None = None
         self._columns: dict[str, set[str]] = defaultdict(set)
         self._read_at: dict[str, datetime] = {}
@@ -45,14 +46,15 @@ class Stored:
 
         Not while Mode is asked, for an open DuckDB file keeps others out.
         """
-        if self._scope is not None:
+        if self._is_opened:
             yield
             return
-        with ExitStack() as self._scope:
+        self._is_opened = True
+        with self._scope:
             try:
                 yield
             finally:
-                self._scope = self._warehouse = None
+                self._is_opened, self._warehouse = False, None
 
     def __contains__(self, table: str) -> bool:
         """Whether the table is there and a list of it was read to its end."""
@@ -138,10 +140,9 @@ class Stored:
         if self._pipeline is None or (table not in self and table != LEDGER):
             return []
         with self.opened():
-            if self._warehouse is None and self._scope is not None:
+            if self._warehouse is None:
                 self._warehouse = self._scope.enter_context(open_warehouse(self._pipeline))
-            question = sql.format(f"{self._pipeline.dataset_name}.{table}")
-            return self._warehouse.query(question).rows if self._warehouse else []
+            return self._warehouse.query(sql.format(f"{self._pipeline.dataset_name}.{table}")).rows
 
     @property
     def _complete(self) -> str:

@@ -152,10 +152,6 @@ class Sync:
                 f"{self.settings.workspace}: two workspaces in one schema can't be told apart. "
                 "Name another destination (another file in DESTINATION__DUCKDB__CREDENTIALS), or delete the old one."
             )
-        with self.stored.opened():
-            for walk in self._walks.values():
-                if walk.route and walk.lists.is_listing:
-                    walk.lists.recall(walk.route)
         client = ModeClient(self.settings)
         self._stack.callback(client.close)
         self.executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="mode")
@@ -183,6 +179,9 @@ class Sync:
         self.open()
         number = 0
         listings = [walk for name, walk in self._walks.items() if name in selected and walk.lists.is_listing]
+        with self.stored.opened():
+            for walk in listings:
+                walk.lists.recall()
         self._listing_only, self._deadline = True, inf
         while not all(walk.done for walk in listings) and (number == 0 or self._is_over()):
             number += 1
