@@ -3,13 +3,17 @@
 Fixtures of this module are known to all tests (conftest names it as a plugin).
 """
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
+from filelock import FileLock, Timeout
 
-from mode_dagster.extract.endpoints import ENDPOINTS
+from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
 from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.sandbox import Sandbox, SandboxOptions, serve
 from mode_dagster.warehouse import open_warehouse
@@ -42,6 +46,42 @@ def world(clock: Clock) -> Iterator[Sandbox]:
         yield served
 
 
+@pytest.fixture
+def once(tmp_path, tmp_path_factory) -> Callable[[str, Callable[[], object]], None]:
+    """Fills the test's folder, with the DuckDB file and dlt's, once a test run; other tests get a copy of it.
+
+    Its arguments are what makes the content what it is, and what makes it.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+
+    def fill(content: str, make: Callable[[], object]) -> None:
+        made = shared / f"made-{sha256(content.encode()).hexdigest()}"
+        try:
+            with FileLock(f"{made}.lock", timeout=0):
+                if not made.exists():
+                    make()
+                    shutil.copytree(tmp_path, made)
+                    return
+        except Timeout:  # another worker is at it
+            make()
+        else:
+            shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+
+    return fill
+
+
+@pytest.fixture
+def load_first(load_from, once) -> Callable[..., None]:
+    """As `load_from`, into nothing, for tests of what comes after: the same of a world at the same time only once."""
+
+    def load(world: Sandbox, *tables: str) -> None:
+        wanted = (replace(world.options, clock=None), world.world.now(), tables)
+        once(repr(wanted), lambda: load_from(world, *tables))
+
+    return load
+
+
 def until_a_report_is_gone(world: Sandbox, clock: Clock) -> str:
     """Days pass until a report is deleted; which one."""
     before = world.world.truth("reports")
@@ -62,19 +102,35 @@ def assert_true(query) -> Callable[..., None]:
     """Every table holds what Mode has: rows that are gone are marked, history stays."""
 
     def check(world: Sandbox, *but: str) -> None:
-        for endpoint in ENDPOINTS:
-            if endpoint.rest is None or endpoint.name in but:
-                continue
-            live = "" if endpoint.history else "WHERE deleted_at IS NULL"
-            rows = query(f"SELECT {', '.join(endpoint.key)} FROM mode_analytics_data.{endpoint.name} {live}")
-            found = [row[0] if len(endpoint.key) == 1 else row for row in rows]
-            truth = wanted(world, endpoint.name)
-            assert len(found) == len(set(found)), endpoint.name
-            assert truth <= set(found), f"{endpoint.name} lacks {len(truth - set(found))}"
+        wanted_tables = [table for table in ENDPOINTS if table.rest is not None and table.name not in but]
+        found = stored_keys(query, wanted_tables)
+        for endpoint in wanted_tables:
+            keys, truth = found[endpoint.name], {as_text(key) for key in wanted(world, endpoint.name)}
+            assert len(keys) == len(set(keys)), endpoint.name
+            assert truth <= set(keys), f"{endpoint.name} lacks {len(truth - set(keys))}"
             if not endpoint.history and endpoint.name != "users":
-                assert set(found) == truth, f"{endpoint.name} keeps {len(set(found) - truth)} that are gone"
+                assert set(keys) == truth, f"{endpoint.name} keeps {len(set(keys) - truth)} that are gone"
 
     return check
+
+
+def stored_keys(query: Callable[[str], list[tuple]], tables: list[Endpoint]) -> dict[str, list[tuple[str, ...]]]:
+    """The keys of the rows that are not gone, by table, in one query: opening the destination takes longer."""
+    width = max(len(table.key) for table in tables)
+    selects = []
+    for table in tables:
+        texts = [f"CAST({column} AS VARCHAR)" for column in table.key] + ["NULL"] * (width - len(table.key))
+        live = "" if table.history else "WHERE deleted_at IS NULL"
+        selects.append(f"SELECT '{table.name}', {', '.join(texts)} FROM mode_analytics_data.{table.name} {live}")
+    found: dict[str, list[tuple[str, ...]]] = {table.name: [] for table in tables}
+    for name, *key in query(" UNION ALL ".join(selects)):
+        found[name].append(tuple(text for text in key if text is not None))
+    return found
+
+
+def as_text(key: object) -> tuple[str, ...]:
+    """A key of the truth: one value, or several."""
+    return tuple(map(str, key)) if isinstance(key, tuple) else (str(key),)
 
 
 def wanted(world: Sandbox, table: str) -> set:

@@ -36,9 +36,11 @@ def requests_of(world: Sandbox, action: Callable[[], object]) -> Counter[str]:
     return Counter(request.path.rsplit("/", 1)[-1] for request in world.requests)
 
 
-def test_an_unchanged_workspace_costs_its_listings_and_no_child_request(world, clock, load_from, assert_true, query):
+def test_an_unchanged_workspace_costs_its_listings_and_no_child_request(
+    world, clock, load_first, load_from, assert_true, query
+):
     clock.now = quiet_moment(world, clock)
-    load_from(world)
+    load_first(world)
     asked = requests_of(world, lambda: load_from(world))
     spaces, groups = len(world.world.truth("spaces")), len(world.world.truth("groups"))
     per_space = Counter(row["space_token"] for row in world.world.rows("reports"))
@@ -72,9 +74,11 @@ def test_tables_without_rows_are_made_once_and_not_loaded_again(world, clock, re
     assert not again & {"queries", "charts", "runs", "query_runs", "report_filters", "report_stats", "members"}
 
 
-def test_a_column_of_a_new_version_is_added_to_tables_without_new_rows(world, clock, load_from, query, monkeypatch):
+def test_a_column_of_a_new_version_is_added_to_tables_without_new_rows(
+    world, clock, load_first, load_from, query, monkeypatch
+):
     clock.now = quiet_moment(world, clock)
-    load_from(world)
+    load_first(world)
     wider = [replace(endpoint, columns=(*endpoint.columns, text("brand_new", "New."))) for endpoint in ENDPOINTS]
     monkeypatch.setattr(source, "ENDPOINTS", wider)
     load_from(world)
@@ -101,8 +105,10 @@ def test_days_of_life_end_with_the_tables_that_mode_has(world, clock, load_from,
         assert_true(world)
 
 
-def test_deleted_reports_are_marked_with_all_below_them_and_their_history_stays(world, clock, load_from, query):
-    load_from(world)
+def test_deleted_reports_are_marked_with_all_below_them_and_their_history_stays(
+    world, clock, load_first, load_from, query
+):
+    load_first(world)
     gone = until_a_report_is_gone(world, clock)
     load_from(world)
     assert query(f"SELECT deleted_at FROM mode_analytics_data.reports WHERE token = '{gone}'") == [(clock.now,)]
@@ -112,9 +118,9 @@ def test_deleted_reports_are_marked_with_all_below_them_and_their_history_stays(
     assert query(f"SELECT count(*) > 0 FROM mode_analytics_data.runs WHERE report_token = '{gone}'") == [(True,)]
 
 
-def test_what_returns_is_not_deleted_any_more(world, clock, load_from, assert_true):
+def test_what_returns_is_not_deleted_any_more(world, clock, load_first, load_from, assert_true):
     clock.now = quiet_moment(world, clock)
-    load_from(world)
+    load_first(world)
     gone = next(row["token"] for row in world.world.rows("reports") if queries_of(world, row["token"]))
     sandbox_without(world, gone)
     load_from(world)
@@ -195,8 +201,10 @@ def test_the_hourly_job_costs_a_page_a_report_that_ran_and_a_request_a_finished_
     assert set(asked) == {"spaces", "reports", "runs", "query_runs"}
 
 
-def test_runs_alone_work_from_the_reports_already_loaded_and_say_how_old_they_are(world, clock, load_from, query):
-    load_from(world, "spaces", "reports")
+def test_runs_alone_work_from_the_reports_already_loaded_and_say_how_old_they_are(
+    world, clock, load_first, load_from, query
+):
+    load_first(world, "spaces", "reports")
     clock.pass_by(hours=3)
     asked = requests_of(world, lambda: load_from(world, "runs"))
     assert set(asked) == {"runs"}
@@ -226,9 +234,9 @@ def test_lists_without_a_version_are_read_again_once_a_day(world, clock, load_fr
     assert again["permissions"] == len(world.world.truth("spaces"))
 
 
-def test_reconciling_reads_everything_and_counts_what_was_missed(world, clock, load_from, query, tmp_path):
+def test_reconciling_reads_everything_and_counts_what_was_missed(world, clock, load_first, load_from, query, tmp_path):
     clock.now = quiet_moment(world, clock)
-    load_from(world)
+    load_first(world)
     with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
         connection.execute("USE mode_analytics_data")
         connection.execute("DELETE FROM charts WHERE token IN (SELECT token FROM charts LIMIT 3)")
@@ -251,8 +259,8 @@ def test_max_requests_bounds_a_sync_and_the_next_ones_go_on(world, clock, load_f
     assert_true(world)
 
 
-def test_a_listing_that_fails_marks_nothing(world, clock, load_from, query):
-    load_from(world, "spaces", "reports")
+def test_a_listing_that_fails_marks_nothing(world, clock, load_first, load_from, query):
+    load_first(world, "spaces", "reports")
     world.faults.append(Fault(r"/spaces/[0-9a-f]+/reports", status=500))
     sync = load_from(world, "spaces", "reports", isolate=True)
     assert "reports" in sync.failures
@@ -271,8 +279,10 @@ def test_a_listing_that_shrinks_marks_nothing_and_fails_by_name_unless_accepted(
     assert query(gone) == [(26,)]
 
 
-def test_a_collection_that_is_forbidden_now_fails_by_name_and_keeps_its_reports(world, clock, load_from, query):
-    load_from(world, "spaces", "reports")
+def test_a_collection_that_is_forbidden_now_fails_by_name_and_keeps_its_reports(
+    world, clock, load_first, load_from, query
+):
+    load_first(world, "spaces", "reports")
     space = world.world.rows("reports")[0]["space_token"]
     world.faults.append(Fault(rf"/spaces/{space}/reports", status=403))
     sync = load_from(world, "spaces", "reports", isolate=True)
@@ -300,9 +310,9 @@ def test_discovery_picks_the_reports_whose_runs_are_fetched(world, clock, load_f
     assert asked["runs"] == len(ran)
 
 
-def test_the_ledger_tells_of_every_list_what_was_read_and_when(world, clock, load_from, query):
+def test_the_ledger_tells_of_every_list_what_was_read_and_when(world, clock, load_first, query):
     clock.now = quiet_moment(world, clock)
-    load_from(world)
+    load_first(world)
     lists = dict(query("SELECT endpoint, count(*) FROM mode_analytics_data.sync_ledger GROUP BY 1"))
     assert lists["spaces"] == lists["groups"] == 1
     assert lists["reports"] == len(world.world.truth("spaces"))

@@ -41,8 +41,8 @@ def only(number: int):
     return Fault(r"/spaces\?", kind="edit", edit=edit)
 
 
-def test_no_collection_at_all(world, load_from, marked):
-    load_from(world, *TABLES)
+def test_no_collection_at_all(world, load_first, load_from, marked):
+    load_first(world, *TABLES)
     world.faults.append(only(0))
     for _ in range(2):
         sync = load_from(world, *TABLES, isolate=True)
@@ -51,8 +51,8 @@ def test_no_collection_at_all(world, load_from, marked):
         assert marked() == {}
 
 
-def test_collections_that_are_gone_take_most_reports_along_only_if_accepted(world, load_from, marked):
-    load_from(world, *TABLES)
+def test_collections_that_are_gone_take_most_reports_along_only_if_accepted(world, load_first, load_from, marked):
+    load_first(world, *TABLES)
     world.faults.append(only(2))
     for _ in range(2):
         sync = load_from(world, *TABLES, isolate=True)
@@ -84,8 +84,8 @@ def test_a_collection_that_can_not_be_read_does_not_hide_that_the_others_are_emp
     assert marked() == {}
 
 
-def test_a_collection_that_can_not_be_read_is_no_listing_that_shrank(world, load_from, marked):
-    load_from(world, *TABLES)
+def test_a_collection_that_can_not_be_read_is_no_listing_that_shrank(world, load_first, load_from, marked):
+    load_first(world, *TABLES)
     per_space = Counter(row["space_token"] for row in world.world.rows("reports"))
     ((most, reports),) = per_space.most_common(1)
     assert reports > 30, "without them, too few would be left"

@@ -522,8 +522,8 @@ def test_every_check_of_these_models_has_a_row_that_breaks_it():
 # all of them on the sandbox
 
 
-def test_the_models_answer_for_the_sandbox_what_the_sandbox_did(sandbox, load_from, tmp_path):
-    load_from(sandbox)
+def test_the_models_answer_for_the_sandbox_what_the_sandbox_did(sandbox, load_first, tmp_path):
+    load_first(sandbox)
     with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
         rows = {model: build(connection, model, NOON) for model in MINE}
     reports = {row["report_token"]: row for row in rows["report_catalogue"]}

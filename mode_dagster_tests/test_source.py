@@ -36,16 +36,16 @@ def test_loading_twice_gives_every_key_once_and_all_tables_with_all_columns(sand
             assert sorted(keys(endpoint.name)) == sorted(sandbox.world.truth(endpoint.name)), endpoint.name
 
 
-def test_nothing_is_stored_that_is_secret_or_useless(sandbox, load_from, query):
-    load_from(sandbox)
+def test_nothing_is_stored_that_is_secret_or_useless(sandbox, load_first, query):
+    load_first(sandbox)
     for table in ("reports", "data_sources", "runs"):
         names = columns_of(query, table)
         assert not [n for n in names if n.strip("_") in {"forms", "links", "layout", "web_preview_image"}]
         assert not {"pusher_channel_name", "data_index_auth_token", "ssl_trusted_cert"} & names.keys()
 
 
-def test_no_value_changes_its_type_into_a_second_column(sandbox, load_from, query):
-    load_from(sandbox)
+def test_no_value_changes_its_type_into_a_second_column(sandbox, load_first, query):
+    load_first(sandbox)
     sql = "SELECT table_name, column_name FROM information_schema.columns WHERE contains(column_name, '__v_')"
     assert query(sql) == []
 
@@ -57,8 +57,8 @@ def test_users_column_names_stay_inside_one_json_value(sandbox, load_from, query
     assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE chart_type IS NULL") == [(0,)]
 
 
-def test_lineage_columns_join(sandbox, load_from, query):
-    load_from(sandbox)
+def test_lineage_columns_join(sandbox, load_first, query):
+    load_first(sandbox)
     orphans = """
         SELECT count(*) FROM mode_analytics_data.query_runs q
         LEFT JOIN mode_analytics_data.runs r ON r.token = q.run_token AND r.report_token = q.report_token

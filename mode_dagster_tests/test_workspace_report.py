@@ -171,8 +171,8 @@ def broken_report(name: str = "Sales", address: str = "https://app.mode.com/acme
     }
 
 
-def test_every_number_on_the_page_is_that_of_the_models(sandbox, load_from, file, query, written):
-    load_from(sandbox)
+def test_every_number_on_the_page_is_that_of_the_models(sandbox, load_first, file, query, written):
+    load_first(sandbox)
     with duckdb.connect(str(file)) as connection:
         make_models(connection)
     event = written()
