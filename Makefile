@@ -70,8 +70,8 @@ test-slow: setup-dev ## Run what takes long: whole deployments, days of syncs, t
 	@$(BIN)/pytest -n 2 -m slow
 
 .PHONY: kills
-kills: setup-dev ## Kill syncs at 50 moments instead of the 10 of make test
-	@MODE_KILLS=50 $(BIN)/pytest mode_dagster_tests/test_kills.py
+kills: setup-dev ## Kill syncs at 50 moments instead of the 10 of make test, and cut 20 histories of syncs
+	@MODE_KILLS=50 MODE_HISTORIES=20 $(BIN)/pytest mode_dagster_tests/test_kills.py mode_dagster_tests/test_interrupted.py
 
 .PHONY: coverage
 coverage: setup-dev ## Measure what all tests cover; fails under 95 %, under 100 % of extract/ and models/

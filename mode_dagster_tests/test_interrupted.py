@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mode_dagster.extract.pipeline import load, mode_pipeline
@@ -28,6 +28,8 @@ START = datetime(2026, 6, 1, 9, 5, tzinfo=UTC)
 WORLD = SandboxOptions(
     reports=10, spaces=3, rate_limit_requests=1_000_000, epoch=datetime(2026, 5, 28, tzinfo=UTC), clock=lambda: START
 )
+HISTORIES = int(os.environ.get("MODE_HISTORIES", "1"))
+"""How many are drawn, beside the two that are written down; `make kills` takes 20."""
 
 
 def test_a_merge_that_fails_half_way_leaves_the_rows_that_were_there(sandbox, load_from, query, keys):
@@ -77,7 +79,14 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(
+    max_examples=HISTORIES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+@example(history=[(0, "cut after the listings"), (26, "max_requests")])
+@example(history=[(26, "cut and the machine is lost"), (24 * 9, "cut after the listings")])
 @given(history=steps)
 def test_any_history_of_syncs_ends_with_the_tables_that_mode_has(history, tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("history")
