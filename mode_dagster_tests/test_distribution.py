@@ -213,3 +213,10 @@ def test_dependencies_are_audited_weekly_and_none_is_passed_over():
     audits = [step["run"] for step in jobs("ci.yml")["audit"]["steps"] if "pip-audit" in step.get("run", "")]
     assert [re.findall(r"\S+\.lock", audit) for audit in audits] == [["requirements.lock"], ["requirements-dev.lock"]]
     assert all({"--strict", "--require-hashes", "--disable-pip"} <= set(audit.split()) for audit in audits)
+
+
+def test_uv_is_the_same_everywhere_and_locked_by_hash_before_it_installs_the_rest():
+    locked = re.compile(r"^uv==(\S+) \\\n(?:    --hash=sha256:[0-9a-f]{64} \\\n)*    --hash=sha256:[0-9a-f]{64}\n", re.M)
+    versions = [locked.findall((ROOT / lock).read_text()) for lock in ("requirements.lock", "requirements-dev.lock")]
+    assert versions[0] == versions[1]
+    assert set(versions[0]) == set(re.findall(r"uv==(\S+)", "".join(WORKFLOWS.values())))

@@ -7,13 +7,13 @@ Not here: which lists (`due`), their order and what is noted of them (`walk`), p
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, Walk, identity
 from mode_dagster.extract.due import DueLists
-from mode_dagster.extract.endpoints import Endpoint, Pager, Route, spoken
+from mode_dagster.extract.endpoints import Endpoint, Listing, Pager, Route, spoken
 from mode_dagster.extract.errors import ModeConfigError, ModeError, ModeListingError, ModeResponseError
 from mode_dagster.extract.ledger import HISTORY_DAYS, Values, is_before
 from mode_dagster.extract.limiter import asking_for
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 NO_FLAT_LIST = 'Mode itself has no such list: set listing to "collections"'
 FIRST_AUDIT_LOG = datetime(2012, 1, 1, tzinfo=UTC)
 """Before Mode existed: how far back audit logs are asked for when `history_days` sets no bound."""
+AUDIT_OVERLAP = timedelta(hours=1)
+"""Audit events may arrive late: each sync asks again for the hour before the newest that is stored."""
 
 
 class ListReader:
@@ -148,8 +150,22 @@ class ListReader:
 
     def _window(self) -> dict[str, str]:
         """Audit logs must be asked for by time."""
-        start = self._sync.audited_until() or self.rows_since or FIRST_AUDIT_LOG
+        start = self._audited_until() or self.rows_since or FIRST_AUDIT_LOG
         return {"start_timestamp": start.isoformat(), "end_timestamp": self._sync.now().isoformat()}
+
+    def _audited_until(self) -> datetime | None:
+        """Up to when audit logs are loaded; None where none are, or all are wanted again.
+
+        By the newest event, because our clock may be ahead of Mode's, and by our clock, because an event may be.
+        """
+        stored = self._sync.stored
+        read = None if self._sync.reconcile else stored.read_at("audit_logs")
+        newest = stored.newest_audit_log() if read else None
+        return min(read, newest) - AUDIT_OVERLAP if read and newest else None
+
+    def _is_way_in(self) -> bool:
+        """Whether everything else hangs on this list, so that a 404 means a wrong workspace."""
+        return self._endpoint.name == ("spaces" if self._sync.settings.listing is Listing.COLLECTIONS else "reports")
 
     def _tolerate(self, route: Route, values: Values, error: ModeError) -> int:
         """The status of a refusal that concerns this list alone; any other error is raised.
@@ -158,7 +174,7 @@ class ListReader:
             ModeListingError: A listing that was readable before is refused now.
         """
         status = error.status
-        is_way_in = self._sync.is_way_in(self._endpoint)
+        is_way_in = self._is_way_in()
         optional = route.parent is None and status in (403, 404) and not is_way_in
         if status is not None and (status in route.tolerate or optional):
             self._no_such_route = NO_SUCH_ROUTE in str(error) and not route.fallback

@@ -18,7 +18,7 @@ from typing import Any, Self
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.client import ModeClient, reachable
-from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Route
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError
 from mode_dagster.extract.ledger import Values, kept_for_children, ledger_row, wanted_runs
 from mode_dagster.extract.limiter import WORKERS
@@ -32,8 +32,6 @@ from mode_dagster.settings import SANDBOX, Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
-AUDIT_OVERLAP = timedelta(hours=1)
-"""Audit events may arrive late: each sync asks again for the hour before the newest that is stored."""
 MOST_ROWS = 5_000
 """Rows after which a part ends early: a load takes memory by its rows, and Discovery gives a thousand a request."""
 
@@ -384,19 +382,6 @@ class Sync:
         minutes = max(0, int((self.now() - read).total_seconds() // 60))
         return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
 
-    def audited_until(self) -> datetime | None:
-        """Up to when audit logs are loaded; None where none are, or all are wanted again.
-
-        By the newest event, because our clock may be ahead of Mode's, and by our clock, because an event may be.
-        """
-        read = None if self.reconcile else self.stored.read_at("audit_logs")
-        newest = self.stored.newest_audit_log() if read else None
-        return min(read, newest) - AUDIT_OVERLAP if read and newest else None
-
-    def listed_badly(self, parent: str | None) -> bool:
-        """Whether the parents of a list are not all known."""
-        return parent is not None and self._walks[parent].report.error is not None
-
     def since(self, setting: str) -> datetime | None:
         """The moment that so many days (a setting) reach back to; None for no bound."""
         days = getattr(self.settings, setting)
@@ -412,7 +397,3 @@ class Sync:
         if not self._isolate or isinstance(error, ModeConfigError | ModeAuthError):
             raise error
         logger.error("%s: %s", endpoint.name, error)
-
-    def is_way_in(self, endpoint: Endpoint) -> bool:
-        """Whether everything else hangs on this list, so that a 404 means a wrong workspace."""
-        return endpoint.name == ("spaces" if self.settings.listing is Listing.COLLECTIONS else "reports")

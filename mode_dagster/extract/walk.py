@@ -127,10 +127,13 @@ class EndpointWalk:
             self.done = True
 
     def _note_parents(self, route: Route) -> None:
-        if self._sync.listed_badly(route.parent):
-            self.report.note = f"only for those {spoken(route.parent or '')} that could be listed"
+        if route.parent is None:
+            return
+        parents = spoken(route.parent)
+        if self._sync.walk(route.parent).report.error is not None:
+            self.report.note = f"only for those {parents} that could be listed"
         elif age := self._sync.age_of_parents(route):
-            self.report.note = f"from the {spoken(route.parent or '')} as they were loaded {age} ago"
+            self.report.note = f"from the {parents} as they were loaded {age} ago"
 
     def ask_ahead(self) -> None:
         """Has the due lists asked for, a bounded number ahead of the one being read.
