@@ -216,7 +216,9 @@ def test_dependencies_are_audited_weekly_and_none_is_passed_over():
 
 
 def test_uv_is_the_same_everywhere_and_locked_by_hash_before_it_installs_the_rest():
-    locked = re.compile(r"^uv==(\S+) \\\n(?:    --hash=sha256:[0-9a-f]{64} \\\n)*    --hash=sha256:[0-9a-f]{64}\n", re.M)
+    locked = re.compile(
+        r"^uv==(\S+) \\\n(?:    --hash=sha256:[0-9a-f]{64} \\\n)*    --hash=sha256:[0-9a-f]{64}\n", re.M
+    )
     versions = [locked.findall((ROOT / lock).read_text()) for lock in ("requirements.lock", "requirements-dev.lock")]
     assert versions[0] == versions[1]
     assert set(versions[0]) == set(re.findall(r"uv==(\S+)", "".join(WORKFLOWS.values())))
