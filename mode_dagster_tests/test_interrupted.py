@@ -1,11 +1,15 @@
 """Syncs that are cut off between two loads, or fail in one: what is loaded stays, and the next one makes it right.
 
+And what others see of the file meanwhile.
+
 Not here: syncs that are killed (`test_kills`).
 """
 
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -143,3 +147,20 @@ def test_a_signal_that_comes_while_dlt_loads_ends_the_sync(sandbox, reads, load_
         signal.signal(signal.SIGTERM, before)
     load_from(sandbox, "data_sources")
     assert set(keys("data_sources")) == sandbox.world.truth("data_sources")
+
+
+def test_others_can_read_the_file_while_mode_is_asked(sandbox, load_from, tmp_path):
+    read = (
+        "import duckdb, sys; file = duckdb.connect(sys.argv[1], read_only=True); "
+        "print(file.execute('SELECT count(*) FROM mode_analytics_data.reports').fetchall())"
+    )
+    seen = []
+
+    def look(body: dict) -> dict:
+        command = [sys.executable, "-c", read, str(tmp_path / "mode_analytics.duckdb")]
+        seen.append(subprocess.run(command, capture_output=True, text=True, check=False))
+        return body
+
+    sandbox.faults.append(Fault("/queries", kind="edit", edit=look, times=1))
+    load_from(sandbox, "spaces", "reports", "queries")
+    assert [each.stdout or each.stderr for each in seen] == [f"[({len(sandbox.world.truth('reports'))},)]\n"]
