@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mode_dagster.extract.client import PAGE
+from mode_dagster.extract.client import PAGE, SMALLEST_PAGE
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Pager
 from mode_dagster.extract.ledger import is_listing
 from mode_dagster.extract.limiter import WINDOW_MARGIN
@@ -77,7 +77,8 @@ def pages(pager: Pager, rows: int, is_counted: bool, batch: bool = False) -> int
     """Requests for one list."""
     full = math.ceil(rows / (BATCH_PAGE if batch else AUDIT_PAGE if pager is Pager.CURSOR else PAGE))
     if pager is Pager.WHOLE:
-        return rows // PAGE + 1
+        # a page that may be full is not taken for the last one
+        return max(1, full) + ((rows - 1) % PAGE + 1 >= SMALLEST_PAGE if rows else 0)
     if pager is Pager.UNSEEN:
         # without a counter, an empty page tells that the list has ended
         return max(1, full) if is_counted or not rows else full + 1

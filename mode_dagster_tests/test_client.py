@@ -1,5 +1,6 @@
 """Asking Mode: faults are retried, refusals are explained, lists end, the rate is kept, secrets stay."""
 
+import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mode_dagster.extract.client import ModeClient
-from mode_dagster.extract.endpoints import BY_NAME, Listing, Pager, Route
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing, Pager, Route
 from mode_dagster.extract.errors import (
     ModeAuthError,
     ModeConfigError,
@@ -112,6 +113,37 @@ def test_counted_lists_are_read_by_their_counters_and_never_past_the_end(sandbox
     assert {row["token"] for row in walk.rows} == sandbox.world.truth("groups")
     assert walk.total_count == len(walk.rows) == 23
     assert len(sandbox.requests) == 3
+
+
+WHOLE = [endpoint.name for endpoint in ENDPOINTS if endpoint.rest and endpoint.rest.pager is Pager.WHOLE]
+
+
+@pytest.mark.parametrize("table", WHOLE)
+def test_a_list_of_which_nobody_knows_whether_it_has_pages_is_read_to_its_end(table, sandbox, client):
+    route = BY_NAME[table].rest
+    assert len(WHOLE) > 5
+    pages = [[{"token": f"{page} {row}"} for row in range(rows)] for page, rows in ((1, 20), (2, 10), (3, 9))]
+    for page, rows in enumerate(pages, start=1):
+        body = json.dumps({"_embedded": {route.selectors[0]: rows}})
+        sandbox.faults.append(Fault(rf"page={page}(&|$)" if page > 1 else r"^((?!page=\d).)*$", kind="body", body=body))
+    walk = client.walk(route, dict.fromkeys(route.placeholders, "a"), "list them")
+    assert walk.rows == [row for rows in pages for row in rows]
+    assert len(sandbox.requests) == 3
+
+
+def test_a_list_that_repeats_itself_whole_on_every_page_is_asked_for_twice(sandbox, client):
+    rows = [{"name": f"column {number}", "type": "text"} for number in range(70)]
+    sandbox.faults.append(Fault("/fields", kind="body", body=json.dumps({"_embedded": {"fields": rows}})))
+    assert client.walk(BY_NAME["dataset_fields"].rest, {"dataset_token": "d"}, "list fields").rows == rows
+    assert len(sandbox.requests) == 2
+
+
+def test_counters_win_where_a_list_has_them_after_all(sandbox, client):
+    rows = [{"token": f"row {number}"} for number in range(40)]
+    body = {"_embedded": {"fields": rows}, "pagination": {"total_pages": 1, "total_count": 40}}
+    sandbox.faults.append(Fault("/fields", kind="body", body=json.dumps(body)))
+    assert client.walk(BY_NAME["dataset_fields"].rest, {"dataset_token": "d"}, "list fields").rows == rows
+    assert len(sandbox.requests) == 1
 
 
 def test_lists_without_counters_are_read_until_a_page_brings_nothing_new(sandbox, client):

@@ -310,6 +310,50 @@ def test_discovery_picks_the_reports_whose_runs_are_fetched(world, clock, load_f
     assert asked["runs"] == len(ran)
 
 
+def test_another_listing_for_a_while_leaves_nothing_behind(world, clock, load_first, load_from, assert_true, query):
+    clock.now = quiet_moment(world, clock)
+    load_first(world)
+    datasets = world.world.truth("datasets")
+    of_datasets = (
+        "FROM mode_analytics_data.queries WHERE report_token IN (SELECT token FROM mode_analytics_data.datasets)"
+    )
+    columns = "SELECT count(created_at), count(data_source_id) FROM mode_analytics_data.queries"
+    before = query(columns)
+    assert query(f"SELECT count(*) > 0 {of_datasets}") == [(True,)]
+
+    def without_datasets(body: dict) -> dict:
+        (name,) = body.keys() & {"queries", "charts"}
+        return {**body, name: [row for row in body[name] if row.get("report_token") not in datasets]}
+
+    world.faults.append(Fault(r"/batch/.*/(queries|charts)", kind="edit", edit=without_datasets))
+    load_from(world, listing=Listing.DISCOVERY)
+    assert query(f"SELECT count(*) {of_datasets} AND deleted_at IS NOT NULL") == [(0,)]
+    assert query(columns) != before
+    load_from(world)
+    assert_true(world)
+    assert query(columns) == before
+    again = load_from(world)
+    assert again.reports["queries"].lists == again.reports["charts"].lists == 0
+
+
+def test_what_hangs_on_a_dataset_goes_with_it_in_the_same_sync(world, clock, load_first, load_from, query):
+    clock.now = quiet_moment(world, clock)
+    load_first(world)
+    owners = {row["report_token"] for row in world.world.rows("queries")}
+    gone = min(owners & world.world.truth("datasets"))
+
+    def without_it(body: dict) -> dict:
+        rows = body.get("_embedded", {}).get("reports", [])
+        return {**body, "_embedded": {"reports": [row for row in rows if row["token"] != gone]}}
+
+    world.faults.append(Fault(r"/spaces/[0-9a-f]+/(datasets|reports)", kind="edit", edit=without_it))
+    load_from(world, accept_shrunk=["datasets"])
+    for table in ("datasets", "queries", "charts"):
+        owner = "token" if table == "datasets" else "report_token"
+        left = f"SELECT count(*) FROM mode_analytics_data.{table} WHERE {owner} = '{gone}' AND deleted_at IS NULL"
+        assert query(left) == [(0,)], table
+
+
 def test_the_ledger_tells_of_every_list_what_was_read_and_when(world, clock, load_first, query):
     clock.now = quiet_moment(world, clock)
     load_first(world)

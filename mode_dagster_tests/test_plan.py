@@ -25,6 +25,8 @@ def test_a_version_has_the_fields_that_mode_sent_and_no_others():
 def test_updated_at_stands_in_where_a_report_says_nothing_of_its_edits():
     report = {"query_count": 3, "updated_at": "2026-05-02T00:00:00.000Z"}
     assert "updated_at" in version_of(BY_NAME["queries"], report)
+    assert "updated_at" in version_of(BY_NAME["queries"], {"edited_at": None, "last_saved_at": None, **report})
+    assert "updated_at" not in version_of(BY_NAME["queries"], {"edited_at": None, "last_saved_at": NOW, **report})
 
 
 def test_a_time_is_the_same_from_mode_and_from_the_destination():
@@ -47,6 +49,9 @@ def test_what_is_kept_of_a_row_is_used_like_a_dict():
         ({"edited_at": "a", "query_count": 3}, {"edited_at": "a", "query_count": 4}, True),
         ({"edited_at": "a", "query_count": 3}, {"edited_at": "a"}, False),
         ({"edited_at": None}, {"edited_at": None}, False),
+        ({"edited_at": None}, {"edited_at": None, "updated_at": "a"}, True),
+        ({"edited_at": None, "updated_at": "a"}, {"edited_at": None, "updated_at": "a"}, False),
+        ({"edited_at": None, "updated_at": "a"}, {"edited_at": None, "updated_at": "b"}, True),
         ({"query_count": 3}, {"query_count": 3}, True),
         ({}, {}, True),
         ({"edited_at": "a"}, {"updated_at": "a"}, True),
@@ -58,6 +63,9 @@ def test_what_is_kept_of_a_row_is_used_like_a_dict():
         "counter",
         "counter gone",
         "never",
+        "never, as noted by versions before",
+        "never, same",
+        "never, but something",
         "only counters",
         "nothing",
         "other fields",

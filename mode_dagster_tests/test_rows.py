@@ -141,6 +141,17 @@ def test_a_row_without_a_token_is_named_by_its_link_or_else_by_its_content():
     assert len(bare["token"]) == 12
 
 
+def test_rows_without_tokens_that_say_the_same_of_two_parents_are_two():
+    reader, same = RowReader(BY_NAME["space_permissions"]), {"accessor_type": "UserGroup", "action": "view"}
+    one, other = (reader.read(same, {"space_token": space})["token"] for space in ("s1", "s2"))
+    assert one != other
+
+
+def test_yes_and_no_in_a_text_column_are_written_as_in_json():
+    row = RowReader(BY_NAME["report_filters"]).read({"token": "f", "hide_select_all": False}, {})
+    assert row["hide_select_all"] == "false"
+
+
 @pytest.mark.parametrize(
     ("sent", "stored", "beside"),
     [

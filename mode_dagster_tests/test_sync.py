@@ -201,14 +201,35 @@ def test_the_flat_listing_of_a_server_without_one_is_explained(sandbox, reads):
         read(sync, "reports")
 
 
-def test_a_route_that_does_not_exist_is_asked_once(sandbox, reads):
-    body = '{"id": "not_found", "message": "request path not recognized"}'
-    sandbox.faults.append(Fault("/permissions", status=404, body=body))
+NO_SUCH_PATH = '{"id": "not_found", "message": "request path not recognized"}'
+
+
+def test_a_path_that_mode_does_not_know_of_one_report_hides_no_other(sandbox, reads):
+    sandbox.faults.append(Fault(r"/reports/[0-9a-f]+/queries", status=404, body=NO_SUCH_PATH, times=1))
+    with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        rows = read(sync, "spaces", "reports", "queries")["queries"]
+    refused = next(request.path.split("/")[-2] for request in sandbox.requests if request.status == 404)
+    wanted = {row["token"] for row in sandbox.world.rows("queries") if row["report_token"] != refused}
+    assert {row["token"] for row in rows} >= {token for token in wanted if token in sandbox.world.truth("queries")}
+    assert sync.reports["queries"].note == ""
+
+
+def test_a_route_that_does_not_exist_is_asked_for_a_few_lists_only_and_said(sandbox, reads):
+    sandbox.faults.append(Fault("/permissions", status=404, body=NO_SUCH_PATH))
     with Sync(reads(sandbox), clock=lambda: NOON) as sync:
         read(sync, "spaces", "space_permissions")
     asked = [r for r in sandbox.requests if r.path.endswith("/permissions")]
     assert 1 <= len(asked) <= len(sandbox.world.truth("spaces"))
     assert sync.reports["space_permissions"].rows == 0
+
+
+def test_of_many_lists_without_a_route_most_are_not_asked_for(reads):
+    with serve(replace(SMALL, reports=60)) as sandbox:
+        sandbox.faults.append(Fault(r"/reports/[0-9a-f]+/filters", status=404, body=NO_SUCH_PATH))
+        with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+            read(sync, "spaces", "reports", "report_filters")
+        assert len([request for request in sandbox.requests if request.path.endswith("/filters")]) < 20
+        assert "no such list" in sync.reports["report_filters"].note
 
 
 def test_max_requests_stops_a_sync_and_says_so(sandbox, reads):

@@ -42,6 +42,8 @@ from mode_dagster.extract.rows import counters, has_list, next_page, next_token,
 from mode_dagster.settings import Settings
 
 PAGE = 30
+SMALLEST_PAGE = 10
+"""Rows that a page may be full with: those that are documented have 20 or 30."""
 """Rows on a full page of Mode's REST API."""
 MOST_PAGES = 10_000
 """Pages after which a list is held to be endless: 40 minutes at Mode's rate limit."""
@@ -335,10 +337,10 @@ def _is_end(pager: Pager, walk: Walk, size: int, fresh: int, followed: bool, say
         return not followed
     if not fresh or pager in (Pager.SINGLE, Pager.OBJECT):
         return True
-    if pager is Pager.WHOLE:
-        return size < PAGE
-    if walk.pages_said is not None and pager in (Pager.COUNTED, Pager.NEXT):
+    if walk.pages_said is not None and pager in (Pager.COUNTED, Pager.NEXT, Pager.WHOLE):
         return walk.pages >= walk.pages_said
+    if pager is Pager.WHOLE:
+        return size < SMALLEST_PAGE
     # a first page without that field may come from a server that has none: ask once more and see
     return pager is Pager.NEXT and not followed and (says_next or walk.pages > 1)
 

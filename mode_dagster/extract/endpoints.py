@@ -33,7 +33,7 @@ class Pager(StrEnum):
     COUNTED = "counted"
     """`pagination.total_pages` says so; a list without that block is read as UNSEEN."""
     WHOLE = "whole"
-    """Said to come whole, but not by everybody: ask for a second page only where the first has 30 rows or more."""
+    """Said to come whole, but not by everybody, or by nobody: a page that may be full is not the last one."""
     UNSEEN = "until no unseen token"
     """Pages have no counters: go on until one brings no row that was not there before."""
     SINGLE = "single page"
@@ -266,13 +266,13 @@ RUN_COLUMNS = (
     CREATED,
     UPDATED,
     time("completed_at", "When it ended; empty while it runs."),
-    time("purge_started_at", "When Mode began to delete its results."),
-    time("purge_completed_at", "When its results were deleted; the row of the run stays."),
+    time("purge_started_at", "When Mode began to delete its results, if it had when the run was read."),
+    time("purge_completed_at", "When its results were deleted, if that was before the run was read."),
     document("parameters", "Parameter values that it ran with."),
     document("form_fields", "The form that asked for the parameters."),
     text("python_state", "Notebook part of the run: none, pending, submitted, succeeded or failed."),
-    flag("is_latest_report_run", "Whether no newer run exists; flips on old rows."),
-    flag("is_latest_successful_report_run", "Whether no newer successful run exists; flips on old rows."),
+    flag("is_latest_report_run", "Whether no newer run existed when it was read; a finished run is read once."),
+    flag("is_latest_successful_report_run", "Whether no newer successful run existed when it was read."),
     flag("report_has_failures_since_last_success", "Whether the report failed after its last success."),
     flag("has_more_recent_successful_run_available", "Whether a newer successful run exists."),
     EXECUTOR,
@@ -509,7 +509,11 @@ REPORT_FILTERS = Endpoint(
     description="Filters that viewers of a report can set.",
     version=("edited_at", "last_saved_at"),
     rest=Route(
-        "/{workspace}/reports/{report_token}/filters", ("report_filters",), parent="reports", tolerate=GONE | {400}
+        "/{workspace}/reports/{report_token}/filters",
+        ("report_filters",),
+        Pager.WHOLE,
+        parent="reports",
+        tolerate=GONE | {400},
     ),
     columns=(
         TOKEN,
@@ -632,6 +636,7 @@ REPORT_SUBSCRIPTIONS = Endpoint(
     rest=Route(
         "/{workspace}/reports/{report_token}/subscriptions",
         ("report_subscriptions",),
+        Pager.WHOLE,
         parent="reports",
         tolerate=GONE,
     ),
@@ -781,7 +786,9 @@ DATASET_FIELDS = Endpoint(
     description="Columns of each dataset.",
     key=("dataset_token", "name"),
     daily=True,
-    rest=Route("/{workspace}/datasets/{dataset_token}/fields", ("fields",), parent="datasets", tolerate=GONE),
+    rest=Route(
+        "/{workspace}/datasets/{dataset_token}/fields", ("fields",), Pager.WHOLE, parent="datasets", tolerate=GONE
+    ),
     columns=(text("name", "Name of the column."), text("type", "Type of the column.")),
 )
 
@@ -795,6 +802,7 @@ DATASET_FIELD_DESCRIPTIONS = Endpoint(
     rest=Route(
         "/{workspace}/datasets/{dataset_token}/field_descriptions",
         ("field_descriptions",),
+        Pager.WHOLE,
         parent="datasets",
         tolerate=GONE,
     ),
@@ -922,6 +930,7 @@ SPACE_MEMBERSHIPS = Endpoint(
     rest=Route(
         "/{workspace}/spaces/{space_token}/memberships",
         ("space_memberships",),
+        Pager.WHOLE,
         parent="spaces",
         tolerate=NOT_FOR_THIS_KEY,
     ),
@@ -944,6 +953,7 @@ SPACE_PERMISSIONS = Endpoint(
     rest=Route(
         "/{workspace}/spaces/{space_token}/permissions",
         ("permissions", "space_permissions"),
+        Pager.WHOLE,
         parent="spaces",
         tolerate=NOT_FOR_THIS_KEY,
     ),

@@ -108,11 +108,12 @@ def is_known_empty(endpoint: Endpoint, values: Values) -> bool:
 def version_of(endpoint: Endpoint, values: Values) -> Version:
     """What the parent says that moves when the list may have moved.
 
-    Only fields that Mode sent are in it. Where none of the endpoint's own times is there, `updated_at` stands in: it
+    Only fields that Mode sent are in it. Where none of the endpoint's own times is known, `updated_at` stands in: it
     moves more often, but never less.
     """
     version = {name: canonical(values[name]) for name in endpoint.version if name in values}
-    if endpoint.version and not any(not name.endswith("_count") for name in version) and "updated_at" in values:
+    times = [at for name, at in version.items() if not name.endswith("_count") and at is not None]
+    if endpoint.version and not times and values.get("updated_at") is not None:
         version["updated_at"] = canonical(values["updated_at"])
     return version
 
@@ -137,9 +138,12 @@ def moment(value: Any) -> datetime | None:
 def has_moved(old: Version, new: Version) -> bool:
     """Whether the list must be read again.
 
-    A field that one of the two lacks says nothing; where they share nothing but counters, all is unknown.
+    A field that one of the two lacks says nothing; where they share nothing but counters, or nothing stood in for times
+    that are not known, all is unknown.
     """
     common = old.keys() & new.keys()
+    if new.get("updated_at") is not None and "updated_at" not in old:
+        return True
     if all(name.endswith("_count") or name == HISTORY_DAYS for name in common):
         return True
     return any(old[name] != new[name] for name in common)

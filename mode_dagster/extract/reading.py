@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 NO_FLAT_LIST = 'Mode itself has no such list: set listing to "collections"'
 FIRST_AUDIT_LOG = datetime(2012, 1, 1, tzinfo=UTC)
 """Before Mode existed: how far back audit logs are asked for when `history_days` sets no bound."""
+UNKNOWN_PATHS = 3
+"""Lists of a table that Mode must know no path of, and know none other, before the rest is not asked for."""
 AUDIT_OVERLAP = timedelta(hours=1)
 """Audit events may arrive late: each sync asks again for the hour before the newest that is stored."""
 
@@ -43,7 +45,8 @@ class ListReader:
         self._sync = sync
         self._lists = lists
         self._endpoint = lists.endpoint
-        self._no_such_route = False
+        self._unknown_paths = 0
+        self._has_read = False
 
     @property
     def rows_since(self) -> datetime | None:
@@ -52,8 +55,8 @@ class ListReader:
 
     @property
     def is_pointless(self) -> bool:
-        """Whether Mode was found to have no such route."""
-        return self._no_such_route
+        """Whether Mode was found to have no such route: it may say the same of one that is gone, but not of each."""
+        return self._unknown_paths >= UNKNOWN_PATHS and not self._has_read
 
     def read(self, route: Route, values: Values) -> Walk | int:
         """One list, or the status with which it was refused, where that is tolerated.
@@ -68,7 +71,9 @@ class ListReader:
                 try:
                     asked = replace(route, path=path)
                     ask = partial(self._sync.client.walk, asked, path_values, intent)
-                    return self._read_whole(asked, values, intent, partial(ask, expected=self.counter(values)))
+                    walk = self._read_whole(asked, values, intent, partial(ask, expected=self.counter(values)))
+                    self._has_read = True
+                    return walk
                 except ModeError as error:
                     refused = self._tolerate(route, values, error)
         return refused
@@ -177,7 +182,7 @@ class ListReader:
         is_way_in = self._is_way_in()
         optional = route.parent is None and status in (403, 404) and not is_way_in
         if status is not None and (status in route.tolerate or optional):
-            self._no_such_route = NO_SUCH_ROUTE in str(error) and not route.fallback
+            self._unknown_paths += NO_SUCH_ROUTE in str(error) and not route.fallback
             if status != 404 and self._lists.is_listing and not route.fallback:
                 self._refuse_to_forget(values, error)
             logger.info("%s: %s", self._endpoint.name, error)

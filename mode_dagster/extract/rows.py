@@ -176,6 +176,8 @@ class RowReader:
                 row[name] = None
             elif value is not None and (name in self._endpoint.key or _is_identifier(name)):
                 row[name] = _text(value)
+            elif isinstance(value, bool) and self._types.get(name) == "text":
+                row[name] = json.dumps(value)
             elif _is_out_of_range(value, self._types.get(name) or _type_by_name(name)):
                 row[name], beside[f"{name}__v_text"] = None, str(value)
         row.update(beside)
@@ -195,10 +197,12 @@ class RowReader:
             row[name] = linked or found
 
     def _identify(self, row: Row, raw: Row) -> None:
-        """No row is lost for want of a key: its own link names it, or else its content does."""
+        """No row is lost for want of a key: its own link names it, or else its content and its parents do."""
         for name in self._endpoint.key:
             if row.get(name) in (None, ""):
-                content = json.dumps({k: v for k, v in raw.items() if k not in DROPPED}, sort_keys=True)
+                parents = {parent: row.get(parent) for parent in self._parents}
+                kept = {field: value for field, value in raw.items() if field not in DROPPED}
+                content = json.dumps({**parents, **kept}, sort_keys=True)
                 row[name] = _last_part(_href(raw, "self")) or hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from dlt.pipeline.pipeline import Pipeline
 
-from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, FINISHED, Endpoint, Listing
-from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, Entry, Values, is_listing
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, FINISHED, Endpoint, Listing, Route
+from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, REFUSED, Entry, Values, is_listing
 from mode_dagster.warehouse import Warehouse, is_made, open_warehouse
 from mode_dagster.warehouse.base import literal
 
@@ -178,9 +178,16 @@ def mark_deleted(pipeline: Pipeline, listing: Listing, now: datetime) -> Mapping
         if LEDGER not in loaded:
             return {}
         marks = _Marks(warehouse, pipeline.dataset_name, listing, loaded)
-        marked = {endpoint.name: marks.set(endpoint, now) for endpoint in ENDPOINTS if endpoint.name in loaded}
+        in_order = sorted(ENDPOINTS, key=_depth)
+        marked = {endpoint.name: marks.set(endpoint, now) for endpoint in in_order if endpoint.name in loaded}
         warehouse.tidy(pipeline.dataset_name)
     return {table: count for table, count in marked.items() if count}
+
+
+def _depth(endpoint: Endpoint) -> int:
+    """How many tables hang above one another over this one."""
+    above = {endpoint.parent, endpoint.rest.also if endpoint.rest else None} - {None, ""}
+    return 1 + max((_depth(BY_NAME[name]) for name in above if name), default=0)
 
 
 class _Marks:
@@ -196,6 +203,7 @@ class _Marks:
         """Marks one table's rows; gives how many."""
         table = self._table(endpoint.name)
         parents = self._gone_parents(endpoint)
+        self._forget_lists(endpoint)
         if parents:
             self._warehouse.delete(
                 self._table(LEDGER), f"endpoint = {literal(endpoint.name)} AND parent IN ({parents})"
@@ -204,11 +212,31 @@ class _Marks:
         if endpoint.history or route is None:
             return 0
         parent = f"{table}.{route.placeholders[-1]}" if route.placeholders else "''"
-        gone = [f"EXISTS ({self._read_since(endpoint)} AND l.parent = {parent})"]
+        gone = [f"EXISTS ({self._read_since(endpoint)} AND l.parent = {parent}){self._unlisted(endpoint, route)}"]
         if parents:
             gone.append(self._with_parent(endpoint, parents))
         where = f"deleted_at IS NULL AND ({' OR '.join(gone)})"
         return self._warehouse.update(table, {"deleted_at": f"TIMESTAMPTZ {literal(now.isoformat())}"}, where)
+
+    def _forget_lists(self, endpoint: Endpoint) -> None:
+        """Has lists read again that were read one by one before a flat list gave the same rows with other columns."""
+        if not (endpoint.rest and endpoint.rest.placeholders and (endpoint.flat or endpoint.discovery)):
+            return
+        ledger, which = self._table(LEDGER), f"endpoint = {literal(endpoint.name)}"
+        flat = (
+            f"SELECT max(coalesce(l.first_load_id, l._dlt_load_id)) FROM {ledger} AS l "  # noqa: S608
+            f"WHERE l.{which} AND l.parent = '' AND l.outcome <> {literal(REFUSED)}"
+        )
+        self._warehouse.delete(ledger, f"{which} AND parent <> '' AND _dlt_load_id < ({flat})")
+
+    def _unlisted(self, endpoint: Endpoint, route: Route) -> str:
+        """The condition that a row is none of a dataset's, which Discovery leaves out (mode-api.md, 7)."""
+        if not (route.batch and endpoint.rest and "report_token" in endpoint.rest.placeholders):
+            return ""
+        if "datasets" not in self._loaded:
+            return ""
+        datasets = f"SELECT 1 FROM {self._table('datasets')} AS s WHERE s.deleted_at IS NULL"  # noqa: S608
+        return f" AND NOT EXISTS ({datasets} AND s.token = {self._table(endpoint.name)}.report_token)"
 
     def _read_since(self, endpoint: Endpoint) -> str:
         """The lists of an endpoint that were read to their end after the row was last seen."""

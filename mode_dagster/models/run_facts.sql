@@ -28,7 +28,7 @@
 --   error_message: What the database or Mode said about it.
 --   error_query_token: Token of that query.
 --   error_query_name: Name of that query when it ran.
---   is_purged: Whether Mode has deleted its results.
+--   is_purged: Whether Mode had deleted its results when the run was read.
 --
 -- checks:
 --   duration_is_not_negative: duration_seconds >= 0
