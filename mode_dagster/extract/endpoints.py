@@ -137,7 +137,10 @@ class Route:
     skip_type: str = ""
     """Rows whose `type` is this belong to another table."""
     batch: bool = False
-    """Discovery API (`/batch`, bearer token) instead of REST (`/api`, HTTP Basic)."""
+    """Discovery API (`/batch`, bearer token) instead of REST (`/api`, HTTP Basic).
+
+    It is not told how many rows a page shall have: 1,000 by default, and its description forbids to ask for so many.
+    """
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -379,7 +382,7 @@ REPORTS = Endpoint(
         "/{workspace}/reports",
         ("reports",),
         Pager.COUNTED,
-        params={"include_spaces": "all", "per_page": "1000"},
+        params={"include_spaces": "all"},
         batch=True,
     ),
     columns=REPORT_COLUMNS,
@@ -396,7 +399,7 @@ REPORT_STATS = Endpoint(
         "/{workspace}/report_stats",
         ("report_stats",),
         Pager.COUNTED,
-        params={"include_spaces": "all", "per_page": "1000"},
+        params={"include_spaces": "all"},
         batch=True,
     ),
     columns=(
@@ -427,7 +430,7 @@ QUERIES = Endpoint(
         "/{workspace}/queries",
         ("queries",),
         Pager.COUNTED,
-        params={"include_spaces": "all", "per_page": "1000"},
+        params={"include_spaces": "all"},
         batch=True,
     ),
     columns=(
@@ -471,7 +474,7 @@ CHARTS = Endpoint(
         "/{workspace}/charts",
         ("charts",),
         Pager.COUNTED,
-        params={"include_spaces": "all", "per_page": "1000"},
+        params={"include_spaces": "all"},
         batch=True,
     ),
     columns=(
@@ -852,7 +855,6 @@ MEMBERS = Endpoint(
         "/{workspace}/members",
         ("members", "memberships"),
         Pager.COUNTED,
-        params={"per_page": "1000"},
         batch=True,
     ),
     columns=(
