@@ -151,7 +151,7 @@ def test_a_model_of_snapshots_keeps_the_rows_of_other_keys(files, sandbox, load_
     ("place", "table_format"),
     [
         ("files", ""),
-        ("bucket", "delta"),
+        pytest.param("bucket", "delta", marks=pytest.mark.slow),
         pytest.param("files", "delta", marks=pytest.mark.slow),
         pytest.param("bucket", "", marks=pytest.mark.slow),
     ],

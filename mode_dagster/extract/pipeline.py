@@ -99,23 +99,7 @@ def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
     # dlt 1.31 would put an interruption off, and forget one that comes with the last file of a load; what it cuts short
     # is loaded first in the next sync
     pipeline.runtime_config.intercept_signals = False
-    if pipeline.destination.destination_name == "duckdb":
-        _hold_open(pipeline)
     return pipeline
-
-
-def _hold_open(pipeline: Pipeline) -> None:
-    """Keeps the DuckDB file open while dlt loads into it, and only then: Mode is asked while others may read the file.
-
-    dlt 1.31 opens and closes the file for each table, and closing writes all that changed into place.
-    """
-    load_packages = pipeline.load
-
-    def load_at_once(*args: Any, **options: Any) -> LoadInfo:
-        with pipeline.sql_client():
-            return load_packages(*args, **options)
-
-    pipeline.load = load_at_once  # type: ignore[method-assign]
 
 
 def _destination(dataset: str) -> Any:
