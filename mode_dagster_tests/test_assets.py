@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -11,8 +12,9 @@ from mode_dagster.build import RESOURCES, build_mode_definitions
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.resources import ModeDuckDBResource
-from mode_dagster.sandbox import Fault
+from mode_dagster.sandbox import Fault, serve
 from mode_dagster.workspace import Workspace
+from mode_dagster_tests.conftest import SMALL
 
 ALL = {*BY_NAME, LEDGER}
 asset_key = Workspace().table_key
@@ -127,9 +129,12 @@ def test_a_table_alone_is_materialized_when_nothing_of_it_is_due(sandbox, reads,
     assert not sandbox.requests
 
 
-def test_checkpoints_show_as_one_materialization_an_asset(sandbox, reads, materialize):
-    reads(sandbox, checkpoint_seconds=0)
-    events = materialize("spaces", "reports", "queries").get_asset_materialization_events()
+def test_checkpoints_show_as_one_materialization_an_asset(reads, materialize, query):
+    with serve(replace(SMALL, reports=4)) as sandbox:
+        reads(sandbox, checkpoint_seconds=0)
+        events = materialize("spaces", "reports", "queries").get_asset_materialization_events()
+    ((loads,),) = query("SELECT count(*) FROM mode_analytics_data._dlt_loads")
+    assert loads > 4
     assert sorted(event.asset_key.path[-1] for event in events) == ["queries", "reports", "spaces"]
 
 

@@ -385,7 +385,7 @@ def test_runs_that_were_refused_are_read_whole_once_they_are_allowed(world, cloc
 
 def test_checkpoints_cut_a_long_load_and_lose_nothing(clock, load_from, assert_true, query):
     tables = ("spaces", "reports", "queries", "charts", "report_filters", "data_sources")
-    with serve(replace(LIVELY, reports=6, clock=clock)) as world:
+    with serve(replace(LIVELY, reports=4, clock=clock)) as world:
         load_from(world, *tables, checkpoint_seconds=0)
         ((loads,),) = query("SELECT count(*) FROM mode_analytics_data._dlt_loads")
         assert loads > 5
