@@ -42,9 +42,9 @@ from mode_dagster.extract.rows import counters, has_list, next_page, next_token,
 from mode_dagster.settings import Settings
 
 PAGE = 30
-SMALLEST_PAGE = 10
-"""Rows that a page may be full with: those that are documented have 20 or 30."""
 """Rows on a full page of Mode's REST API."""
+SMALLEST_PAGE = 10
+"""Rows from which on a page of an undocumented size may be a full one: the documented ones have 20 or 30."""
 MOST_PAGES = 10_000
 """Pages after which a list is held to be endless: 40 minutes at Mode's rate limit."""
 MOST_EVENT_PAGES = 1_000_000

@@ -138,12 +138,12 @@ def moment(value: Any) -> datetime | None:
 def has_moved(old: Version, new: Version) -> bool:
     """Whether the list must be read again.
 
-    A field that one of the two lacks says nothing; where they share nothing but counters, or nothing stood in for times
-    that are not known, all is unknown.
+    A field that one of the two lacks says nothing; where they share nothing but counters, all is unknown, as where
+    `updated_at` stands in for the first time.
     """
-    common = old.keys() & new.keys()
     if new.get("updated_at") is not None and "updated_at" not in old:
         return True
+    common = old.keys() & new.keys()
     if all(name.endswith("_count") or name == HISTORY_DAYS for name in common):
         return True
     return any(old[name] != new[name] for name in common)

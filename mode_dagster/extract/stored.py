@@ -231,9 +231,8 @@ class _Marks:
 
     def _unlisted(self, endpoint: Endpoint, route: Route) -> str:
         """The condition that a row is none of a dataset's, which Discovery leaves out (mode-api.md, 7)."""
-        if not (route.batch and endpoint.rest and "report_token" in endpoint.rest.placeholders):
-            return ""
-        if "datasets" not in self._loaded:
+        is_of_report = endpoint.rest is not None and "report_token" in endpoint.rest.placeholders
+        if not (route.batch and is_of_report and "datasets" in self._loaded):
             return ""
         datasets = f"SELECT 1 FROM {self._table('datasets')} AS s WHERE s.deleted_at IS NULL"  # noqa: S608
         return f" AND NOT EXISTS ({datasets} AND s.token = {self._table(endpoint.name)}.report_token)"

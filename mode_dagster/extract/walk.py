@@ -192,7 +192,8 @@ class EndpointWalk:
         """One list, in a thread; None where there is none to be had."""
         if self._list_reader.is_pointless:
             self.report.note = "Mode says it has no such list; not asked for the rest of them"
-        if self._list_reader.is_pointless or self._is_spent():
+            return None
+        if self._is_spent():
             return None
         found = self._list_reader.read(route, values)
         if isinstance(found, Walk):
