@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.pipeline import read_warehouse
 from mode_dagster.models import ModelError
-from mode_dagster.warehouse import NoWarehouseError, Warehouse
+from mode_dagster.warehouse import Warehouse, WarehouseError
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import Facts, Row, read_facts
 
@@ -20,7 +21,7 @@ HOW_TO_LOAD = "Load everything first: dagster job execute -m mode_dagster.defini
 LONGEST = 400
 
 
-class NoAnswersError(Exception):
+class NoAnswersError(ModeError):
     """Nothing is there to answer from; the message says what to do."""
 
 
@@ -40,12 +41,13 @@ def three_answers(workspace: Workspace) -> Sequence[Answer]:
 
     Raises:
         NoAnswersError: Nothing is loaded, a model is missing, or another program has it open.
+        ModeConfigError: The destination is not set up.
     """
     try:
         with read_warehouse(workspace.pipeline_name, workspace.dataset) as warehouse:
             facts = read_facts(warehouse, workspace)
             scheduled = _costliest_schedules(warehouse, workspace)
-    except NoWarehouseError as error:
+    except WarehouseError as error:
         raise NoAnswersError(f"{error} {HOW_TO_LOAD}") from error
     except ModelError as error:
         raise NoAnswersError(str(error)) from error
@@ -64,7 +66,7 @@ def _failing(facts: Facts) -> str:
     worst = max(facts.failing, key=lambda report: report["failing_streak"])
     why = ": ".join(filter(None, [worst["last_error_code"], worst["last_error_message"]]))
     return _line(
-        f"{worst['report_name']}: {_count(worst['failing_streak'], 'run')} failed since {_time(worst['failing_since'])}"
+        f"{_name(worst)}: {_count(worst['failing_streak'], 'run')} failed since {_time(worst['failing_since'])}"
         f"{f' ({why})' if why else ''}. Failing now: {_count(len(facts.failing), 'report')}."
     )
 
@@ -73,7 +75,7 @@ def _unused(facts: Facts, scheduled: Sequence[Row]) -> str:
     if facts.stale:
         first = facts.stale[0]
         return _line(
-            f"{first['report_name']}: no person has used it for {first['unused_days']:,} days, and its runs took "
+            f"{_name(first)}: no person has used it for {first['unused_days']:,} days, and its runs took "
             f"{first['run_minutes_30d']:,.0f} minutes in 30 days. Unused in all: {_count(len(facts.stale), 'report')}, "
             f"{facts.stale_minutes:,.0f} minutes."
         )
@@ -82,7 +84,7 @@ def _unused(facts: Facts, scheduled: Sequence[Row]) -> str:
         return used
     costliest = scheduled[0]
     return _line(
-        f"{used} The schedule that costs most is that of {costliest['report_name']}: "
+        f"{used} The schedule that costs most is that of {_name(costliest)}: "
         f"{costliest['minutes']:,.0f} minutes in {_count(costliest['runs'], 'run')} of the last 30 days."
     )
 
@@ -101,7 +103,7 @@ def _slowest(facts: Facts) -> str:
         return unknown
     slowest = facts.slow_queries[0]
     return _line(
-        f"{unknown} The slowest query is {slowest['query_name']} of {slowest['report_name']}: "
+        f"{unknown} The slowest query is {slowest['query_name'] or '(no name)'} of {_name(slowest)}: "
         f"95 % of its runs stay below {slowest['p95_seconds_30d'] / 60:,.1f} minutes."
     )
 
@@ -115,6 +117,10 @@ def _costliest_schedules(warehouse: Warehouse, workspace: Workspace) -> Sequence
         "GROUP BY report_token, report_name HAVING SUM(duration_seconds) > 0 "
         "ORDER BY minutes DESC, report_token LIMIT 1"
     ).by_name()
+
+
+def _name(report: Row) -> str:
+    return report["report_name"] or "(no name)"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from mode_dagster.contents import look_into
 from mode_dagster.extract.endpoints import ENDPOINTS
-from mode_dagster.extract.errors import ModeError
+from mode_dagster.extract.errors import ModeError, first_line
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import load_options, load_pending, mode_errors, mode_pipeline, no_other_sync
 from mode_dagster.extract.report import Report
@@ -174,7 +174,7 @@ def _as_failure() -> Iterator[None]:
     except ModeError as error:
         raise dg.Failure(str(error), metadata=_metadata(error), allow_retries=error.retryable) from None
     except PipelineStepFailed as failed:
-        reason = str(failed.exception).strip().splitlines()[0][:500]
+        reason = first_line(failed.exception or failed)[:500]
         raise dg.Failure(f"dlt could not {failed.step} the rows: {reason}") from failed
 
 

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 named = click.option("--name", default="", help="A named workspace, where a location has several.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Says our own errors without a traceback, whichever command they come from."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ModeError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mode-dagster")
 def main() -> None:
     """Mode (mode.com) in your own warehouse."""
@@ -130,12 +140,9 @@ def check(name: str) -> None:
     from mode_dagster.settings import load_settings
 
     workspace = _workspace(name)
-    try:
-        settings = load_settings(workspace.section)
-        destination = _destination(workspace)
-        results = [*probe(settings), destination]
-    except ModeError as error:
-        raise click.ClickException(str(error)) from None
+    settings = load_settings(workspace.section)
+    destination = _destination(workspace)
+    results = [*probe(settings), destination]
     table = Table("what", "answer", "what to do", box=None)
     for result in results:
         table.add_row(result.what, result.answer, result.advice)
@@ -157,13 +164,10 @@ def plan(name: str) -> None:
     from mode_dagster.settings import load_settings
 
     workspace = _workspace(name)
-    try:
-        pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
-        with mode_errors(), Sync(load_settings(workspace.section), pipeline=pipeline) as sync:
-            planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS))
-            asked = sync.client.requests
-    except ModeError as error:
-        raise click.ClickException(str(error)) from None
+    pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
+    with mode_errors(), Sync(load_settings(workspace.section), pipeline=pipeline) as sync:
+        planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS))
+        asked = sync.client.requests
     table = Table("table", "lists", "due", "requests", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -212,15 +216,11 @@ def answers(name: str) -> None:
 
     Tells where the workspace report is, too.
     """
-    from mode_dagster.answers import NoAnswersError, three_answers
+    from mode_dagster.answers import three_answers
     from mode_dagster.workspace_report import report_path
 
     workspace = _workspace(name)
-    try:
-        found = three_answers(workspace)
-    except NoAnswersError as error:
-        raise click.ClickException(str(error)) from None
-    for answer in found:
+    for answer in three_answers(workspace):
         click.echo(f"{answer.question}\n  {answer.answer}")
     page = report_path(workspace)
     missing = f"(not written yet: materialize {workspace.model_key('workspace_report').to_user_string()})"
@@ -237,10 +237,7 @@ def move(file: Path, name: str) -> None:
     """
     from mode_dagster.move import move as copy_all
 
-    try:
-        copied = copy_all(file, _workspace(name))
-    except ModeError as error:
-        raise click.ClickException(str(error)) from None
+    copied = copy_all(file, _workspace(name))
     table = Table("table", "rows", box=None)
     table.columns[1].justify = "right"
     for copied_table, rows in copied.items():

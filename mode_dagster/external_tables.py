@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
+from mode_dagster.extract.errors import ModeError, first_line
 from mode_dagster.extract.pipeline import read_warehouse
 from mode_dagster.reference_tables import TABLES
 from mode_dagster.warehouse import WarehouseError
@@ -93,6 +94,5 @@ def _read_tables(workspace: Workspace) -> Iterator[tuple[str, str | None, str | 
                 GROUP BY warehouse, database_name, schema_name, table_name
                 ORDER BY warehouse, database_name, schema_name, table_name
             """).rows  # noqa: S608 - names of this project
-    except WarehouseError as error:
-        reason = str(error).splitlines()[0]
-        logger.warning("No external tables of %s this time: %s", workspace.marts, reason)
+    except (WarehouseError, ModeError) as error:
+        logger.warning("No external tables of %s this time: %s", workspace.marts, first_line(error))

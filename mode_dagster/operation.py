@@ -6,13 +6,12 @@ Not here: their names and defaults (`settings`), what is made of them (`schedule
 
 import difflib
 from dataclasses import fields
-from urllib.parse import urlsplit
 
 import dagster as dg
 
 from mode_dagster.executors import executor_problems
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.settings import SECTION, Operation, Settings, explain, read_values, unknown_names
+from mode_dagster.settings import SECTION, Operation, Settings, explain, is_address, read_values, unknown_names
 
 
 def load_operation(section: str = SECTION, *, with_secrets: bool = False) -> Operation:
@@ -70,20 +69,15 @@ def _bad_addresses(operation: Operation) -> list[str]:
             ("webhook_url", "https://hooks.slack.com/services/…"),
             ("webserver_url", "https://dagster.example.com"),
         )
-        if (address := getattr(operation, name)) and not _is_address(address)
+        if (address := getattr(operation, name)) and not is_address(address)
     ]
 
 
 def _bad_pattern(pattern: str) -> list[str]:
     try:
         made = pattern.format(database="d", schema="s", table="t")
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, AttributeError):
         made = ""
     if not pattern or ("{table}" in pattern and all(made.split("/"))):
         return []
     return [f"external_tables: {pattern!r} is not a pattern of {{database}}, {{schema}} and {{table}} with / between"]
-
-
-def _is_address(text: str) -> bool:
-    parts = urlsplit(text)
-    return parts.scheme in ("http", "https") and bool(parts.netloc)

@@ -8,7 +8,7 @@ Not here: parsing (`lineage`), assets and checks (`references`).
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -149,13 +149,18 @@ def _query(row: Sequence[Any], definitions: Mapping[str, str]) -> Query:
     return Query(token, report, source, f"{host}:{port}" if host and port else host, request, text_hash)
 
 
-def known_answers(warehouse: Warehouse, workspace: Workspace) -> Mapping[str, Answer]:
-    """The answers of the last run by the hash of the text."""
+def known_answers(warehouse: Warehouse, workspace: Workspace, queries: Iterable[Query]) -> Mapping[str, Answer]:
+    """The answers of the last run to the texts of `queries`, by hash; those of an older parser may look otherwise."""
     try:
         found = warehouse.query(f"SELECT text_hash, answer, seconds, parsed_at FROM {workspace.marts}.{PARSES}")
     except MissingError:  # the first run, or a table of an older version
         return {}
-    return {key: Answer(References.from_json(answer), seconds, when) for key, answer, seconds, when in found.rows}
+    asked = {query.text_hash for query in queries}
+    return {
+        key: Answer(References.from_json(answer), seconds, when)
+        for key, answer, seconds, when in found.rows
+        if key in asked
+    }
 
 
 def answer_all(queries: Sequence[Query], known: Mapping[str, Answer], now: datetime) -> Mapping[str, Answer]:

@@ -60,7 +60,7 @@ def build_references(workspace: Workspace) -> dg.AssetsDefinition:
         began = time.monotonic()
         with as_failure(), mode_warehouse.open(workspace) as warehouse:
             queries = loaded_queries(warehouse, workspace)
-            known = known_answers(warehouse, workspace)
+            known = known_answers(warehouse, workspace, queries)
         context.log.info(f"{len(queries):,} queries; answers are known for {len(known):,} texts")
         # nothing is kept open while texts are parsed
         answers = answer_all(queries, known, datetime.now(UTC))

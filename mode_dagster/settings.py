@@ -13,6 +13,7 @@ import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any, NewType
@@ -34,6 +35,8 @@ ENV_PREFIX = "SOURCES__MODE_ANALYTICS_SOURCE__"
 """How the settings of the only workspace begin in the environment."""
 SANDBOX = "sandbox"
 """Value of `base_url` that means the bundled sandbox."""
+CENTURY = timedelta(days=36_525)
+"""Longer than any history; dates before the year 1 are none."""
 KEY_LENGTH = 16
 """Characters of a key that nobody can try out."""
 TimeZone = NewType("TimeZone", str)
@@ -262,20 +265,35 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append("rate_limit_requests: 0 would allow no request at all")
     if settings.personal_data is PersonalData.HASH and len(settings.personal_data_key) < KEY_LENGTH:
         problems.append(f"personal_data_key: hashes need one of {KEY_LENGTH} random characters or more, kept for good")
+    problems += [
+        f"{name}: {getattr(settings, name):,} is longer than a century; 0 means all"
+        for name in ("history_days", "query_run_days")
+        if getattr(settings, name) > CENTURY.days
+    ]
+    if settings.reread_hours > CENTURY.days * 24:
+        problems.append(f"reread_hours: {settings.reread_hours:,} is longer than a century")
     if settings.is_sandbox:
         return problems
     problems += [f"{name}: not set" for name in ("workspace", "username", "password") if not getattr(settings, name)]
     if "/" in settings.workspace:
         problems.append(f"workspace: {settings.workspace!r} is an address; only its last part is wanted")
-    address = urlsplit(settings.base_url)
-    if address.scheme not in ("http", "https") or not address.netloc:
+    if not is_address(settings.base_url):
         problems.append(f'base_url: {settings.base_url!r} is neither an http(s) address nor "{SANDBOX}"')
-    elif address.username or address.password:
+    elif "@" in urlsplit(settings.base_url).netloc:
         problems.append("base_url: holds credentials; put them into username and password")
     given = [bool(getattr(settings, f"signature_{part}")) for part in ("token", "access_key", "access_secret")]
     if any(given) and not all(given):
         problems.append("signature_token, signature_access_key, signature_access_secret: set all three or none")
     return problems
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an http(s) address of some host."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def unknown_names(section: str) -> dict[str, str]:

@@ -93,6 +93,24 @@ def test_check_says_what_to_do_about_each_failure(call, sandbox, reads, fault, s
     assert "Traceback" not in result.output
 
 
+def test_check_says_what_is_wrong_with_an_answer_that_is_none_of_modes(call, sandbox, reads):
+    sandbox.faults.append(Fault("/groups", kind="body", body='{"_embedded": {"groups": "none"}}'))
+    reads(sandbox)
+    said = call("check").output
+    assert "HTTP None" not in said
+    assert "Could not list groups" in said
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "answers"])
+def test_a_destination_without_credentials_is_named_by_every_command(call, sandbox, reads, monkeypatch, command):
+    reads(sandbox)
+    monkeypatch.setenv("DESTINATION_TYPE", "postgres")
+    result = call(command)
+    assert result.exit_code == 1
+    assert "not set: DESTINATION__POSTGRES__CREDENTIALS" in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
 def test_check_fails_where_the_listing_that_is_set_cannot_be_read(call, sandbox, reads):
     reads(sandbox, workspace="acmee")
     result = call("check")

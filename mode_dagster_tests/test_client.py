@@ -247,6 +247,16 @@ def test_a_refusal_pauses_all_threads_and_slows_the_rest_down(sandbox, client):
     assert client.allowed == 80_000
 
 
+def test_a_refusal_pauses_the_threads_that_wait_for_their_turn_already(sandbox, reads):
+    client = ModeClient(replace(reads(sandbox), rate_limit_requests=2, rate_limit_seconds=0.2))
+    sandbox.faults.append(Fault("/verify", status=429, headers={"Retry-After": "1"}, times=1))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: client.verify(), range(8)))
+    first, _, *others = sandbox.requests  # the second left before the first was answered
+    assert len(others) == 7
+    assert all(request.at - first.at >= 1.0 for request in others)
+
+
 def test_the_rate_grows_back_after_a_refusal(sandbox, reads):
     client = ModeClient(replace(reads(sandbox), rate_limit_requests=10, rate_limit_seconds=0.1))
     sandbox.faults.append(Fault("/verify", status=429, times=1))

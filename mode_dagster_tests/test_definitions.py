@@ -11,11 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
+from dlt.common.configuration.specs.azure_credentials import AzureCredentialsWithoutDefaults
+from dlt.destinations.exceptions import DestinationConnectionError
 
 from mode_dagster.build import build_mode_definitions
 from mode_dagster.extract import __main__ as extract
 from mode_dagster.extract.endpoints import BY_NAME
-from mode_dagster.extract.pipeline import database_path
+from mode_dagster.extract.errors import DestinationError, ModeConfigError
+from mode_dagster.extract.pipeline import database_path, mode_errors
 from mode_dagster.sandbox import Fault, serve
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.conftest import SMALL
@@ -79,6 +83,24 @@ def test_a_relative_path_of_the_file_means_the_current_folder(monkeypatch, tmp_p
     assert database_path() == str(tmp_path / "mode_analytics.duckdb")
 
 
+def test_the_file_may_be_named_in_a_table_of_credentials_as_dlt_takes_it(monkeypatch, dlt_files, tmp_path):
+    monkeypatch.delenv("DESTINATION__DUCKDB__CREDENTIALS")
+    dlt_files(secrets='[destination.duckdb.credentials]\ndatabase = "mine.duckdb"\n')
+    assert database_path() == str(tmp_path / "mine.duckdb")
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS__DATABASE", "another.duckdb")
+    assert database_path() == str(tmp_path / "another.duckdb")
+
+
+def test_what_a_server_says_is_not_held_against_the_duckdb_file(monkeypatch):
+    monkeypatch.setenv("DESTINATION_TYPE", "postgres")
+    refused = DestinationConnectionError(
+        "postgres", "data", "", Exception('permission denied for database "analytics"')
+    )
+    with pytest.raises(DestinationError, match="postgres: permission denied for database") as said, mode_errors():
+        raise refused
+    assert "duckdb" not in str(said.value)
+
+
 def test_the_commands_of_the_readme_work(run, tmp_path, query):
     sandbox = {"SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL": "sandbox"}
     one = run(
@@ -126,6 +148,31 @@ def test_a_load_without_dagster_names_the_driver_that_is_missing(run, tmp_path):
     assert done.returncode == 1
     assert "its driver is not installed. pip install 'mode-dagster[postgres]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("bucket", "module", "extra", "credentials"),
+    [
+        ("gs://b", "gcsfs", "gcs", {"PROJECT_ID": "p", "PRIVATE_KEY": "k", "CLIENT_EMAIL": "e"}),
+        ("az://b", "adlfs", "azure", {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "a2V5"}),
+    ],
+)
+def test_a_load_without_dagster_names_the_driver_of_the_bucket(run, tmp_path, bucket, module, extra, credentials):
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules['{module}'] = None\n")
+    settings = {"DESTINATION_TYPE": "filesystem", "DESTINATION__FILESYSTEM__BUCKET_URL": bucket}
+    settings |= {f"DESTINATION__FILESYSTEM__CREDENTIALS__{name}": value for name, value in credentials.items()}
+    done = run("mode_dagster.extract", "spaces", PYTHONPATH=str(tmp_path), **settings, **SOMEBODY)
+    assert done.returncode == 1
+    assert f"its driver is not installed. pip install 'mode-dagster[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_credentials_that_are_missing_are_named_as_they_are_set(monkeypatch):
+    monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
+    missing = ConfigFieldMissingException(AzureCredentialsWithoutDefaults(), {"azure_storage_sas_token": []})
+    name = "DESTINATION__FILESYSTEM__CREDENTIALS__AZURE_STORAGE_SAS_TOKEN"
+    with pytest.raises(ModeConfigError, match=f"not set: {name}"), mode_errors():
+        raise missing
 
 
 def test_a_load_without_dagster_that_is_interrupted_says_what_stays(run, tmp_path, reads, query):

@@ -151,8 +151,8 @@ def ask_everything(warehouse, pipeline) -> None:
     for listing in Listing:
         mark_deleted(pipeline, listing, NOON)
     queries = loaded_queries(warehouse, ONLY)[:9]
-    write_tables(warehouse, ONLY, queries, answer_all(queries, known_answers(warehouse, ONLY), NOON))
-    known_answers(warehouse, ONLY)
+    write_tables(warehouse, ONLY, queries, answer_all(queries, known_answers(warehouse, ONLY, queries), NOON))
+    known_answers(warehouse, ONLY, queries)
     for model in MODELS.values():
         run_model(warehouse, model, ONLY, NOON)
         if model.kept:

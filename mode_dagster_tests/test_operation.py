@@ -49,6 +49,8 @@ def test_a_named_workspace_has_its_own(put):
         ("time_zone", "Europe", "is not a time zone of the IANA database"),
         ("time_zone", "../etc/passwd", "is not a time zone of the IANA database"),
         ("webserver_url", "dagster.example.com", "not an http(s) address"),
+        ("webserver_url", "https://[dagster", "not an http(s) address"),
+        ("external_tables", "{schema.name}/{table}", "is not a pattern of {database}, {schema} and {table}"),
         ("shedules", "true", "did you mean schedules?"),
     ],
 )

@@ -58,7 +58,7 @@ def query() -> Callable[[str], list[tuple]]:
 def build(warehouse: Warehouse, now=NOON) -> None:
     """What queries read, and all models."""
     queries = loaded_queries(warehouse, ONLY)
-    write_tables(warehouse, ONLY, queries, answer_all(queries, known_answers(warehouse, ONLY), now))
+    write_tables(warehouse, ONLY, queries, answer_all(queries, known_answers(warehouse, ONLY, queries), now))
     for model in MODELS.values():
         run_model(warehouse, model, ONLY, now)
 

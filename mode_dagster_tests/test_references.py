@@ -237,7 +237,7 @@ def test_a_text_that_had_to_be_stopped_is_tried_again_a_day_later(warehouse, tmp
         queries = loaded_queries(DuckDBWarehouse(connection), ONLY)
         stopped = Answer(References(Status.FAILED, reason="takes longer", is_final=False), 10, NOON)
         write_tables(DuckDBWarehouse(connection), ONLY, queries, {queries[0].text_hash: stopped})
-        known = known_answers(DuckDBWarehouse(connection), ONLY)
+        known = known_answers(DuckDBWarehouse(connection), ONLY, queries)
     assert known == {queries[0].text_hash: stopped}
     assert answer_all(queries, known, NOON + timedelta(hours=23)) == known
     (again,) = answer_all(queries, known, NOON + timedelta(hours=25)).values()
@@ -325,6 +325,12 @@ def test_a_location_loads_without_external_tables_when_nothing_was_loaded(caplog
     assert '"mode_marts.report_table_references" does not exist' in caplog.text
     assets = build_assets(ONLY)
     assert with_external_tables(assets, ONLY, []).specs_by_key == assets.specs_by_key
+
+
+def test_a_location_loads_without_external_tables_where_the_destination_is_not_set_up(caplog, monkeypatch):
+    monkeypatch.setenv("DESTINATION_TYPE", "postgres")
+    assert build_external_tables(ONLY) == []
+    assert "not set: DESTINATION__POSTGRES__CREDENTIALS" in caplog.text
 
 
 def test_a_location_loads_without_external_tables_while_another_program_has_the_file(caplog, tmp_path):

@@ -447,6 +447,13 @@ def test_answers_where_all_is_well(put, file):
     assert read.endswith("The slowest query is By day of Sales: 95 % of its runs stay below 2.0 minutes.")
 
 
+def test_a_report_without_a_name_is_called_so(put, file):
+    rows = broken_report()
+    put(**rows | {"reports": [{**report, "name": None} for report in rows["reports"]]})
+    assert all("None:" not in answer.answer for answer in three_answers(ONLY))
+    assert three_answers(ONLY)[0].answer.startswith("(no name): 1 run failed")
+
+
 def test_the_command_answers_and_says_where_the_page_is(put, file, written):
     put(**broken_report(HOSTILE))
     page = written()["page"]

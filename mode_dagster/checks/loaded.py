@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from mode_dagster.extract.endpoints import BY_NAME, Endpoint
+from mode_dagster.extract.errors import first_line
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY
 from mode_dagster.warehouse import Warehouse, WarehouseError
 from mode_dagster.warehouse.base import Excerpt, literal
@@ -71,8 +72,7 @@ class Check:
             return Finding(passed=True, says=f"Not checked: {missing}.")
         except WarehouseError as error:
             # tables that somebody has changed by hand: one check that can't look stops neither others nor models
-            reason = str(error).strip().splitlines()[0]
-            return Finding(passed=False, says=f"Could not check: {reason}", gravity=Gravity.WARNS)
+            return Finding(passed=False, says=f"Could not check: {first_line(error)}", gravity=Gravity.WARNS)
         if found.passed:
             return found
         return replace(found, says=f"{found.says} {self.advice}", gravity=self.gravity)

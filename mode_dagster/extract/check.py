@@ -81,7 +81,8 @@ def _endpoint(client: ModeClient, settings: Settings, endpoint: Endpoint, route:
     except ModeUnavailable:
         raise
     except ModeError as error:
-        return Probe(endpoint.name, f"HTTP {error.status}", _advice(endpoint, route, error), good=False)
+        answer = f"HTTP {error.status}" if error.status else str(error)
+        return Probe(endpoint.name, answer, _advice(endpoint, route, error), good=False)
     total, _ = counters(body)
     return Probe(endpoint.name, f"{total if total is not None else len(rows)} rows")
 

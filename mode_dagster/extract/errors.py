@@ -14,6 +14,11 @@ A message says what we were doing, what came back, what to do. It never holds a 
 """
 
 
+def first_line(error: object) -> str:
+    """What an error says, without the lines that only a log has room for; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class ModeError(Exception):
     """Anything that kept us from reading Mode."""
 

@@ -53,9 +53,11 @@ class LimitedAdapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Waits for its turn, then sends; a refusal makes all threads wait."""
+        self._limiter.try_acquire("mode")
         while (pause := self._resume_at - time.monotonic()) > 0:
             time.sleep(pause)
-        self._limiter.try_acquire("mode")
+            # a turn that was given before the pause is too old
+            self._limiter.try_acquire("mode")
         with self._lock:
             self.sent[_asking_for.get()] += 1
         response = super().send(request, *args, **kwargs)

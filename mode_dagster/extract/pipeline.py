@@ -6,7 +6,7 @@ Not here: what is loaded (`source`), Dagster.
 
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from duckdb import ConnectionException, IOException, connect
 from filelock import FileLock, Timeout
 
 from mode_dagster.extract.endpoints import BY_NAME
-from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeConfigError, ModeError
+from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeConfigError, ModeError, first_line
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
@@ -38,8 +38,8 @@ DESTINATIONS = ("duckdb", "motherduck", "filesystem", "postgres", "redshift", "s
 """What the tables can be loaded into; docs/destinations.md says what was tried."""
 TAKE_PARQUET = ("motherduck", "filesystem", "snowflake", "bigquery")
 """The others take it only from a bucket between, or with a driver of their own."""
-EXTRAS = {"filesystem": "s3"}
-"""The extras of this package that bring a destination's driver, where they are called otherwise."""
+EXTRAS = {"gs": "gcs", "az": "azure", "abfss": "azure", "deltalake": "delta"}
+"""The extras of this package that bring a driver, where dlt's are called otherwise."""
 KEPT_PACKAGES = 10
 """How many complete loads dlt's working folder tells of: each takes a third of a megabyte, and dlt keeps all."""
 
@@ -64,6 +64,8 @@ def database_path() -> str:
     Absolute, because dlt would look for a relative one where the pipeline was first used, be it another checkout.
     """
     configured: Any = dlt.secrets.get("destination.duckdb.credentials")
+    if configured is None or isinstance(configured, Mapping):  # dlt takes a table of fields, too
+        configured = dlt.secrets.get("destination.duckdb.credentials.database")
     return str(Path(str(configured).removeprefix("duckdb:///") if configured else DATABASE).absolute())
 
 
@@ -153,8 +155,7 @@ def _read_file(path: str) -> Iterator[Warehouse]:
     except (IOException, ConnectionException) as error:
         if fault := _file_fault(error):
             raise NoWarehouseError(str(fault)) from error
-        reason = str(error).splitlines()[0]
-        raise NoWarehouseError(f"Could not open {path}, another program has it open: {reason}") from error
+        raise NoWarehouseError(f"Could not open {path}, another program has it open: {first_line(error)}") from error
     with connection:
         yield DuckDBWarehouse(connection)
 
@@ -254,17 +255,16 @@ def mode_errors() -> Iterator[None]:
         for cause in _causes(failed):
             if isinstance(cause, ConfigFieldMissingException):
                 raise _unset(cause) from None
+            if isinstance(cause, MissingDependencyException):
+                raise _not_installed(cause) from None
             # what is no Exception is an interruption, which dlt 1.31 wraps like any failure
             if isinstance(cause, ModeError) or not isinstance(cause, Exception):
                 raise cause from None
         if named := _file_fault(failed) or _out_of_reach(failed):
             raise named from None
         raise
-    except MissingDependencyException:
-        raise ModeConfigError(
-            f"Could not use the destination {destination_type()}: its driver is not installed. "
-            f"pip install 'mode-dagster[{EXTRAS.get(destination_type(), destination_type())}]'."
-        ) from None
+    except MissingDependencyException as missing:
+        raise _not_installed(missing) from None
 
 
 def _causes(failed: BaseException | None) -> Iterator[BaseException]:
@@ -279,17 +279,27 @@ def _out_of_reach(failed: BaseException) -> ModeError | None:
     refused = next((cause for cause in _causes(failed) if isinstance(cause, DestinationConnectionError)), None)
     if refused is None:
         return None
-    kind, said = destination_type(), str(refused.inner_exc).strip().splitlines()
+    kind = destination_type()
     return DestinationError(
-        f"Could not reach the destination {kind}: {said[0] if said else type(refused.inner_exc).__name__}. "
+        f"Could not reach the destination {kind}: {first_line(refused.inner_exc)}. "
         f"Look at DESTINATION__{kind.upper()}__CREDENTIALS, and whether the server runs and lets this machine in."
+    )
+
+
+def _not_installed(missing: MissingDependencyException) -> ModeConfigError:
+    """Which driver is missing, by the extra of this package that brings it."""
+    named = re.search(r"\[(\w+)\]", " ".join(missing.dependencies))
+    extra = named[1] if named else destination_type()
+    return ModeConfigError(
+        f"Could not use the destination {destination_type()}: its driver is not installed. "
+        f"pip install 'mode-dagster[{EXTRAS.get(extra, extra)}]'."
     )
 
 
 def _unset(missing: ConfigFieldMissingException) -> ModeConfigError:
     """Which setting of the destination is missing, in the form of the environment."""
     kind = destination_type()
-    credentials = "CREDENTIALS__" if missing.spec_name.endswith("Credentials") else ""
+    credentials = "CREDENTIALS__" if "Credentials" in missing.spec_name else ""
     names = ", ".join(f"DESTINATION__{kind.upper()}__{credentials}{field.upper()}" for field in missing.fields)
     return ModeConfigError(
         f"Could not use the destination {kind}: not set: {names}. Set that in the environment, or in .dlt/secrets.toml "
@@ -299,8 +309,11 @@ def _unset(missing: ConfigFieldMissingException) -> ModeConfigError:
 
 def _file_fault(failed: Exception) -> ModeError | None:
     """What is wrong with the DuckDB file or the disk, and what to do; None if that is not it."""
-    said = str(failed)
-    if "Could not set lock" in said:
+    said, is_duckdb = str(failed), destination_type() == "duckdb"
+    broken = next((cause for cause in _causes(failed) if isinstance(cause, OSError)), None)
+    if not is_duckdb and broken is None:  # a server's own words, which may be the same
+        return None
+    if is_duckdb and "Could not set lock" in said:
         found = re.search(r"PID \d+", said)
         holder = found[0] if found else "unknown"
         return DestinationBusy(
@@ -308,7 +321,7 @@ def _file_fault(failed: Exception) -> ModeError | None:
             "Close it (a DuckDB shell, a notebook, another load) and run again; DuckDB has one writer."
         )
     advice = next((advice for pattern, advice in FILE_FAULTS.items() if re.search(pattern, said)), None)
-    where = getattr(failed, "filename", None) or database_path()
+    where = getattr(broken, "filename", None) or (database_path() if is_duckdb else "files")
     return DestinationError(f"Could not write {where}: {advice}") if advice else None
 
 

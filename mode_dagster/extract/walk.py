@@ -70,7 +70,7 @@ class EndpointWalk:
         self._generator: Iterator[list[Row]] | None = None
         self._counted_parents: set[str] = set()
         self._wanted: deque[Values] | None = None
-        self._pending: dict[Future[Walk | None], Values] = {}
+        self._pending: dict[Future[Walk | int | None], Values] = {}
         self._answered = False
         self._failed = 0
 
@@ -150,7 +150,10 @@ class EndpointWalk:
             self._pending[self._sync.executor.submit(self._walk, self.route, values)] = values
 
     def _walks_of_due(self) -> Iterator[tuple[Values, Walk]]:
-        """The due lists as they end; gives up after too many failures."""
+        """The due lists as they end; gives up after too many failures.
+
+        What is noted of them is noted here, in the main thread, which takes the notes away at a checkpoint.
+        """
         try:
             while self._failed < FAILED_LISTS:
                 self.ask_ahead()
@@ -159,12 +162,14 @@ class EndpointWalk:
                 for future in wait(self._pending, return_when=FIRST_COMPLETED).done:
                     values, self._answered = self._pending.pop(future), True
                     try:
-                        walk = future.result()
+                        found = future.result()
                     except ModeError as error:
                         self._note_failure(error)
                         continue
-                    if walk is not None:
-                        yield values, walk
+                    if isinstance(found, Walk):
+                        yield values, found
+                    elif found is not None:
+                        self._note_refusal(values, found)
         finally:
             for future in self._pending:
                 future.cancel()
@@ -188,18 +193,14 @@ class EndpointWalk:
             self._count(values, 0, 0)
         self._note_line(values, EMPTY, counted=0)
 
-    def _walk(self, route: Route, values: Values) -> Walk | None:
-        """One list, in a thread; None where there is none to be had."""
+    def _walk(self, route: Route, values: Values) -> Walk | int | None:
+        """One list, in a thread; the status with which it was refused; None where it was not asked for."""
         if self._list_reader.is_pointless:
             self.report.note = "Mode says it has no such list; not asked for the rest of them"
             return None
         if self._is_spent():
             return None
-        found = self._list_reader.read(route, values)
-        if isinstance(found, Walk):
-            return found
-        self._note_refusal(values, found)
-        return None
+        return self._list_reader.read(route, values)
 
     def _is_spent(self) -> bool:
         if self._sync.is_spent():

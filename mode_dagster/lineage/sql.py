@@ -15,6 +15,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.tokenizer_core import Token, TokenType
 
+from mode_dagster.extract.errors import first_line
 from mode_dagster.lineage.columns import columns_read
 from mode_dagster.lineage.dialects import SCHEMA_IS_TOP, Names, names_of, normal
 from mode_dagster.lineage.template import NEUTRAL
@@ -212,8 +213,7 @@ def explain(error: BaseException) -> str:
         first = error.errors[0]
         said = re.sub(r"<Token token_type: TokenType\.(\w+).*>", r"\1", str(first["description"]))
         return f"{said} (line {first['line']}, column {first['col']})"
-    lines = re.sub(r"\x1b\[\d*m", "", str(error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return re.sub(r"\x1b\[\d*m", "", first_line(error))
 
 
 def _split(tokens: Sequence[Token]) -> Iterator[list[Token]]:

@@ -19,6 +19,8 @@ from liquid.exceptions import LiquidError, ResourceLimitError
 from liquid.expression import Expression
 from liquid.undefined import Undefined
 
+from mode_dagster.extract.errors import first_line
+
 NEUTRAL = "mode_parameter"
 """Stands for the value of a parameter that has no default: an identifier can stand almost anywhere in SQL."""
 MAX_TEXTS = 25
@@ -53,7 +55,7 @@ def render(text: str) -> Rendered:
         first = template.render({name: values[0] for name, values in choices.items() if values})
         others = tuple(dict.fromkeys(other for other in template.other_texts(choices) if other != first))
     except LiquidError as error:
-        return Rendered(_TAG.sub(" ", body), problem=f"Liquid: {_short(error)}")
+        return Rendered(_TAG.sub(" ", body), problem=f"Liquid: {first_line(error)}")
     if environment.problems:
         # what Liquid could not make sense of it leaves out, up to the whole rest of the text
         others = (*others, _TAG.sub(" ", body))
@@ -84,7 +86,7 @@ class _Environment(Environment):
         """Notes what a stricter mode would raise; a limit that is reached ends it in this one too."""
         if isinstance(exc, ResourceLimitError):
             raise exc
-        self.problems.append(f"Liquid: {_short(exc if isinstance(exc, Exception) else msg or exc)}")
+        self.problems.append(f"Liquid: {first_line(exc if isinstance(exc, Exception) else msg or exc)}")
         super().error(exc, msg, token)
 
 
@@ -254,7 +256,3 @@ class _Template:
         for node in watched.nodes:
             self._watch(node, path)
         return watched
-
-
-def _short(error: object) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -17,6 +17,7 @@ from sqlglot.lineage import Node, lineage
 from sqlglot.tokenizer_core import Token, TokenType
 
 from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.errors import first_line
 from mode_dagster.extract.pipeline import DATASET
 from mode_dagster.models.header import Model
 from mode_dagster.warehouse.base import TYPES
@@ -81,7 +82,7 @@ def _parsed(model: Model) -> exp.Expr:
     try:
         return sqlglot.parse_one(model.sql, dialect="duckdb")
     except SqlglotError as error:
-        raise _error(model, f"the SQL can't be parsed: {str(error).splitlines()[0]}") from None
+        raise _error(model, f"the SQL can't be parsed: {first_line(error)}") from None
 
 
 def _with_next(sql: str) -> Iterator[tuple[Token, TokenType | None]]:

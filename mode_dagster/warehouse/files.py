@@ -142,6 +142,8 @@ class FilesWarehouse(DuckDBWarehouse):
         complete = {load for (load,) in self.query(f"SELECT load_id FROM {schema}.{LOADS} WHERE status = 0").rows}
         # dlt names a file after its load; one of a load under way is left alone
         joined = [path for path in files if posixpath.basename(path).rpartition(".")[0].rpartition(".")[0] in complete]
+        if not joined:
+            return
         self._view(schema, table)
         rows = self._connection.execute(f"SELECT * FROM {schema}.{quoted(table)}").to_arrow_table()
         self._write(posixpath.join(posixpath.dirname(joined[-1]), f"{max(complete)}.{uniq_id(5)}.parquet"), rows)
