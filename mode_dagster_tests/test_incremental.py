@@ -3,8 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from urllib.parse import parse_qsl
 
 import duckdb
 import pytest
@@ -12,11 +14,11 @@ import requests
 
 from mode_dagster.extract import source
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing, text
-from mode_dagster.extract.errors import ModeConfigError, ModeListingError, ModeRequestError
+from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError, ModeListingError, ModeRequestError
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.sync import Sync
-from mode_dagster.sandbox import Fault, Sandbox, serve
+from mode_dagster.sandbox import Fault, Sandbox, SandboxOptions, serve
 from mode_dagster_tests.living import LIVELY, START, Clock, until_a_report_is_gone
 
 
@@ -411,6 +413,156 @@ def test_an_audit_log_that_breaks_off_is_kept_as_far_as_it_came_and_asked_for_ag
         asked = requests_of(world, lambda: load_from(world))
         assert asked["audit_logs"] == 1
         assert_true(world)
+
+
+AUDIT = SandboxOptions(reports=3, spaces=3, rate_limit_requests=1_000_000, epoch=START - timedelta(days=40))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 406])
+def test_an_audit_log_that_is_refused_on_a_later_page_is_asked_for_again(clock, load_from, assert_true, status):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        world.faults.append(Fault(r"/audit_logs\?.*next_token=", status=status, times=1))
+        sync = None
+        with suppress(ModeAuthError):  # nobody can tell a revoked key from an expired cursor
+            sync = load_from(world, "audit_logs", isolate=True)
+        assert sync is None or "list audit logs" in str(sync.failures["audit_logs"])
+        clock.pass_by(hours=1)
+        load_from(world, "audit_logs")
+        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+
+
+def test_a_key_that_could_not_read_the_audit_log_for_a_while_loses_no_event(clock, load_from, assert_true):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        load_from(world, "audit_logs")
+        world.faults.append(Fault("/audit_logs", status=403, times=1))
+        clock.pass_by(hours=9)
+        assert load_from(world, "audit_logs").reports["audit_logs"].skipped == {403: 1}
+        clock.pass_by(hours=9)
+        asked = requests_of(world, lambda: load_from(world, "audit_logs"))
+        assert asked["audit_logs"] == 1
+        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+
+
+def test_more_days_of_history_bring_the_older_audit_events(clock, load_from, assert_true, query):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        load_from(world, "audit_logs", history_days=3)
+        ((some,),) = query("SELECT count(*) FROM mode_analytics_data.audit_logs")
+        assert some < len(world.world.truth("audit_logs"))
+        load_from(world, "audit_logs", history_days=0)
+        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+        assert requests_of(world, lambda: load_from(world, "audit_logs"))["audit_logs"] == 1
+
+
+def audit_pages(world: Sandbox, events: list[dict], size: int = 30) -> Callable[[dict], dict]:
+    """Answers with these events, in their order, as far as the time asked for has them."""
+
+    def answer(_: dict) -> dict:
+        asked = dict(parse_qsl(world.requests[-1].query))
+        start, end = (datetime.fromisoformat(asked[f"{name}_timestamp"]) for name in ("start", "end"))
+        there = [
+            {**event, "timestamp": event["timestamp"].isoformat()}
+            for event in events
+            if start <= event["timestamp"] <= end
+        ]
+        first = int(asked.get("next_token", 0))
+        more = str(first + size) if first + size < len(there) else None
+        return {"audit_logs": there[first : first + size], "pagination": {"next_token": more}}
+
+    return answer
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_max_requests_bounds_the_audit_log_and_the_next_syncs_go_on(clock, load_from, assert_true, newest_first):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        syncs, note = 0, "never read"
+        while note:
+            rows = sorted(world.world.rows("audit_logs"), key=lambda row: row["timestamp"], reverse=newest_first)
+            world.faults[:] = [Fault("/audit_logs", kind="edit", edit=audit_pages(world, rows))]
+            world.requests.clear()
+            note = load_from(world, "audit_logs", max_requests=3).reports["audit_logs"].note
+            assert len(world.requests) <= 3
+            syncs += 1
+            clock.pass_by(hours=7)
+        assert 3 <= syncs < 9
+        clock.pass_by(hours=-7)
+        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+
+
+def test_an_audit_log_that_would_begin_anew_at_max_requests_says_so(clock, load_from):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        rows = sorted(world.world.rows("audit_logs"), key=lambda row: row["id"])
+        world.faults.append(Fault("/audit_logs", kind="edit", edit=audit_pages(world, rows)))
+        with pytest.raises(ModeError, match="max_requests = 1 was reached, and the events come in no order of time"):
+            load_from(world, "audit_logs", max_requests=1)
+
+
+def test_max_requests_that_the_listings_use_up_is_named(world, load_from):
+    with pytest.raises(ModeConfigError, match=r"they use up max_requests = 6, and \d+ requests are due"):
+        load_from(world, "spaces", "reports", "queries", max_requests=6)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_query_runs_that_were_refused_once_are_asked_for_again(world, clock, load_from, query, assert_true, status):
+    clock.now = quiet_moment(world, clock)
+    run = world.world.rows("query_runs")[0]["run_token"]
+    world.faults.append(Fault(rf"/runs/{run}/query_runs", status=status))
+    load_from(world)
+    count = f"SELECT count(*) FROM mode_analytics_data.query_runs WHERE run_token = '{run}'"
+    assert query(count) == [(0,)]
+    world.faults.clear()
+    clock.pass_by(hours=25)
+    load_from(world)
+    assert query(count)[0][0] > 0
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_report_that_moved_into_a_list_that_could_not_be_read_is_not_gone(
+    world, load_first, load_from, query, status
+):
+    load_first(world)
+    moved = min(world.world.truth("reports"))
+    ((here,),) = query(f"SELECT space_token FROM mode_analytics_data.reports WHERE token = '{moved}'")
+    there = next(row["space_token"] for row in world.world.rows("reports") if row["space_token"] != here)
+
+    def without_it(body: dict) -> dict:
+        rows = body.get("_embedded", {}).get("reports", [])
+        return {**body, "_embedded": {"reports": [row for row in rows if row["token"] != moved]}}
+
+    gone = "SELECT count(deleted_at) FROM mode_analytics_data.reports"
+    world.faults += [
+        Fault(rf"/spaces/{here}/reports", kind="edit", edit=without_it),
+        Fault(rf"/spaces/{there}/reports", status=status),
+    ]
+    load_from(world, isolate=True)
+    assert query(gone) == [(0,)]
+    del world.faults[1]
+    load_from(world)
+    assert query(gone) == [(1,)]
+
+
+def test_a_report_that_became_a_dataset_keeps_its_queries(world, load_first, load_from, query):
+    load_first(world)
+    turned = world.world.rows("queries")[0]["report_token"]
+    assert turned in world.world.truth("reports")
+
+    def as_dataset(body: dict) -> dict:
+        rows = body.get("_embedded", {}).get("reports", [])
+        named = [{**row, "type": "DatasetReport"} if row["token"] == turned else row for row in rows]
+        return {**body, "_embedded": {"reports": named}}
+
+    ((space,),) = query(f"SELECT space_token FROM mode_analytics_data.reports WHERE token = '{turned}'")
+    listed = requests.get(
+        f"{world.base_url}/{world.workspace}/spaces/{space}/reports", auth=(world.username, world.password), timeout=9
+    ).json()
+    world.faults += [
+        Fault(rf"/spaces/{space}/reports", kind="edit", edit=as_dataset),
+        Fault(rf"/spaces/{space}/datasets", kind="body", body=json.dumps(as_dataset(listed))),
+    ]
+    left = f"SELECT count(deleted_at), count(*) > 0 FROM mode_analytics_data.queries WHERE report_token = '{turned}'"
+    load_from(world)
+    assert query(f"SELECT deleted_at IS NULL FROM mode_analytics_data.datasets WHERE token = '{turned}'") == [(True,)]
+    assert query(f"SELECT deleted_at IS NULL FROM mode_analytics_data.reports WHERE token = '{turned}'") == [(False,)]
+    assert query(left) == [(0, True)]
 
 
 @pytest.mark.parametrize(

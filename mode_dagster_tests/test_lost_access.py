@@ -96,6 +96,19 @@ def test_a_collection_that_can_not_be_read_is_no_listing_that_shrank(world, load
     assert marked() == {}
 
 
+def test_a_page_that_is_not_there_any_more_is_no_end_of_a_list_that_was_longer(world, load_first, load_from, marked):
+    load_first(world, *TABLES)
+    world.faults.append(Fault(r"/spaces/[0-9a-f]+/reports\?.*page=2", status=404))
+    sync = load_from(world, *TABLES, isolate=True)
+    assert "page 2 is HTTP 404, and rows are lacking that were there before" in str(sync.failures["reports"])
+    assert marked() == {}
+    load_from(world, *TABLES, accept_shrunk=["reports"])
+    assert marked()["reports"] > 0
+    world.faults.clear()
+    load_from(world, *TABLES)
+    assert marked() == {}
+
+
 def test_the_last_of_a_table_that_nothing_hangs_on_may_go(world, load_from, query):
     load_from(world, "definitions")
     world.faults.append(Fault("/definitions", kind="body", body='{"_embedded": {"definitions": []}}'))

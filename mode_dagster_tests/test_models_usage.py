@@ -277,6 +277,20 @@ def test_use_of_a_data_source(connection):
     assert (used["lake"]["queries"], used["lake"]["last_used_at"]) == (0, None)
 
 
+def test_a_dataset_uses_its_data_source_as_a_report_does(connection):
+    known_rows(
+        connection,
+        data_sources=[{"token": "d", "id": "1", "queryable": False}],
+        datasets=[{"token": "s"}, {"token": "gone", "deleted_at": "2026-06-01"}],
+        queries=[
+            {"token": "q", "report_token": "s", "data_source_token": "d"},
+            {"token": "p", "report_token": "gone", "data_source_token": "d"},
+        ],
+    )
+    used = answer(connection, "data_source_usage")["d"]
+    assert (used["reports"], used["queries"], used["is_dead_but_used"]) == (1, 1, True)
+
+
 @pytest.mark.parametrize(
     ("source", "state", "is_dead"),
     [

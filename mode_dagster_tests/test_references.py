@@ -416,6 +416,21 @@ def test_table_usage_tells_who_is_hit(usage):
     assert (archived["subscribers"], archived["runs_30d"], archived["last_run_at"]) == (None, 0, None)
 
 
+def test_the_runs_of_a_dataset_are_uses_of_its_tables(usage):
+    began = NOON - timedelta(days=1)
+    tables = usage(
+        datasets=[{"token": "s1", "name": "Orders"}],
+        queries=[a_query("q1", "select 1 from a.t", report_token="s1")],
+        dataset_runs=[
+            {"token": "n1", "dataset_token": "s1", "created_at": began, "report_schedule_token": "x"},
+            {"token": "n2", "dataset_token": "s1", "created_at": began},
+            {"token": "n3", "dataset_token": "s1", "created_at": NOON - timedelta(days=40)},
+        ],
+    )
+    table = tables["db.a.t"]
+    assert (table["reports"], table["runs_30d"], table["manual_runs_30d"], table["last_run_at"]) == (1, 2, 1, began)
+
+
 def test_table_usage_of_nothing_is_empty(usage):
     assert usage() == {}
 

@@ -288,6 +288,7 @@ def test_settings_show_no_secret():
 
 def test_every_column_that_names_people_is_marked_as_personal():
     names = {"email", "creator_email", "creator_username", "executed_by_username", "member_username", "actor_ip"}
+    names |= {"collection_name"}  # a personal one is called after its owner
     for endpoint in ENDPOINTS:
         unmarked = {column.name for column in endpoint.all_columns if not column.personal}
         assert not names & unmarked, endpoint.name

@@ -67,6 +67,8 @@ class Walk:
     """Whether the first page had a list, be it empty."""
     is_cut: bool = False
     """Whether it was ended early because no more was wanted."""
+    is_broken_off: bool = False
+    """Whether it ended with a page that Mode has not (404), though no link had led there."""
 
     def take(self, body: Mapping[str, Any], *, is_list: bool) -> None:
         """Notes what a page says of the list."""
@@ -224,10 +226,13 @@ class ModeClient:
 
     def stream(
         self, route: Route, values: Mapping[str, str], intent: str, params: Mapping[str, str] | None = None
-    ) -> Iterator[list[dict[str, Any]]]:
-        """Reads a list that may be longer than memory is large, page by page; arguments and errors as in `walk`."""
+    ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+        """Reads a list that may be longer than memory is large: each page, and whether it is the last one.
+
+        Arguments and errors as in `walk`.
+        """
         for _, fresh, is_last in self._read(route, values, intent, params, Walk()):
-            yield fresh
+            yield fresh, is_last
             if is_last:
                 return
 
@@ -240,7 +245,7 @@ class ModeClient:
         is_cursor = route.pager is Pager.CURSOR
         most = MOST_EVENT_PAGES if is_cursor else MOST_PAGES
         seen, cursors = set[str](), set[str]()
-        for number, body in enumerate(self._pages(route, path, query, intent), start=1):
+        for number, body in enumerate(self._pages(route, path, query, intent, walk), start=1):
             if number > most:
                 raise _endless(intent, most)
             page = read_rows(body, route, intent)
@@ -255,15 +260,23 @@ class ModeClient:
             cursors |= {cursor} - {""}
             query.update(followed or {"page": str(number + 1)})
 
-    def _pages(self, route: Route, path: str, query: dict[str, str], intent: str) -> Iterator[dict[str, Any]]:
+    def _pages(
+        self, route: Route, path: str, query: dict[str, str], intent: str, walk: Walk
+    ) -> Iterator[dict[str, Any]]:
+        """Page after page; a page that is not there is the end, but of a cursor, which only leads on to what there is.
+
+        Links lead past the end (mode-api.md, 3.1); elsewhere whoever has the rows must judge.
+        """
         yield self.get(path, intent, query, batch=route.batch)
         while True:
             try:
-                yield self.get(path, intent, query, batch=route.batch)
+                body = self.get(path, intent, query, batch=route.batch)
             except ModeRequestError as error:
-                if error.status == 404:
-                    return
-                raise
+                if error.status != 404 or route.pager is Pager.CURSOR:
+                    raise
+                walk.is_broken_off = route.pager is not Pager.NEXT
+                return
+            yield body
 
     def _fill(self, path: str, values: Mapping[str, str]) -> str:
         quoted = {name: quote(value, safe="") for name, value in values.items()}

@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from mode_dagster.extract.endpoints import BY_NAME, Endpoint, Route
+from mode_dagster.extract.endpoints import BY_NAME, Endpoint, Pager, Route
 from mode_dagster.extract.ledger import (
     HISTORY_DAYS,
     REFUSED,
     Entry,
     Values,
     Version,
+    covers,
     is_due,
     is_listing,
     newest_move,
@@ -40,6 +41,8 @@ class DueLists:
         """By report (or dataset), the stored runs that had not finished."""
         self.stored: Mapping[str, int] = {}
         """By parent, the stored rows that are not gone."""
+        self.noted: Version | None = None
+        """What the ledger is to note where there is no parent to have a version."""
         self._sync = sync
         self._is_recalled = False
         self._entries: dict[str, Entry] = {}
@@ -64,6 +67,8 @@ class DueLists:
         if self.endpoint.history and len(route.placeholders) == 1:
             self.newest = stored.newest_finished(self.endpoint)
             self.unfinished = stored.unfinished(self.endpoint, sync.now())
+        if route.pager is Pager.CURSOR:
+            self._entries.update(stored.entries(self.endpoint))
         if sync.reconcile or not self.endpoint.history:
             self.stored = stored.counts(self.endpoint, route.placeholders[-1] if route.placeholders else "")
 
@@ -110,6 +115,8 @@ class DueLists:
 
     def version(self, values: Values) -> Version:
         """What the parent says now of the list."""
+        if self.noted is not None:
+            return self.noted
         version = dict(version_of(self.endpoint, values))
         if self.endpoint.days == HISTORY_DAYS and self.endpoint.version:
             version[HISTORY_DAYS] = self._sync.settings.history_days
@@ -127,11 +134,7 @@ class DueLists:
         entry = self.entry(values)
         if self._sync.reconcile or not (self.endpoint.history and self.endpoint.version) or entry is None:
             return False
-        version = entry.version
-        if entry.outcome == REFUSED or HISTORY_DAYS not in version:
-            return False
-        loaded, wanted = int(version[HISTORY_DAYS]), self._sync.settings.history_days
-        return loaded == 0 or 0 < wanted <= loaded
+        return entry.outcome != REFUSED and covers(entry.version, self._sync.settings.history_days)
 
     def seemed_unchanged(self, values: Values) -> bool:
         """Whether a list that was read all the same, to reconcile, would not have been due."""

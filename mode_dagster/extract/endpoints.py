@@ -738,7 +738,7 @@ DATASETS = Endpoint(
     ),
     columns=(
         *REPORT_COLUMNS,
-        text("collection_name", "Name of its collection."),
+        personal("collection_name", "Name of its collection; a personal one is called after its owner."),
         text("collection_token", "Token of its collection."),
         flag("is_sample", "Whether it is one of Mode's samples."),
         text("switch_view_token", "Token of the alternative view."),

@@ -99,6 +99,12 @@ def is_listing(endpoint: Endpoint, listing: Listing) -> bool:
     return route is None or route.parent is None or not (endpoint.version or endpoint.daily)
 
 
+def covers(version: Version, history_days: int) -> bool:
+    """Whether a list was read at least so many days back (0 for all)."""
+    loaded = version.get(HISTORY_DAYS)
+    return loaded is not None and (int(loaded) == 0 or 0 < history_days <= int(loaded))
+
+
 def is_known_empty(endpoint: Endpoint, values: Values) -> bool:
     """Whether Mode's counter is present and says that a list has nothing; absent means unknown."""
     counter = endpoint.counter or endpoint.nothing_without

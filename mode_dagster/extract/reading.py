@@ -7,10 +7,11 @@ Not here: which lists (`due`), their order and what is noted of them (`walk`), p
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mode_dagster.extract.audit_log import AuditLog
 from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, Walk, identity
 from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import Endpoint, Listing, Pager, Route, spoken
@@ -25,12 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_FLAT_LIST = 'Mode itself has no such list: set listing to "collections"'
-FIRST_AUDIT_LOG = datetime(2012, 1, 1, tzinfo=UTC)
-"""Before Mode existed: how far back audit logs are asked for when `history_days` sets no bound."""
 UNKNOWN_PATHS = 3
 """Lists of a table that Mode must know no path of, and know none other, before the rest is not asked for."""
-AUDIT_OVERLAP = timedelta(hours=1)
-"""Audit events may arrive late: each sync asks again for the hour before the newest that is stored."""
 
 
 class ListReader:
@@ -78,21 +75,26 @@ class ListReader:
                     refused = self._tolerate(route, values, error)
         return refused
 
-    def stream(self, route: Route, values: Values) -> Iterator[list[Row] | int]:
-        """One list page by page; at its end the status with which it was refused, where that is tolerated.
+    def stream(self, route: Route, values: Values, is_spent: Callable[[], bool]) -> Iterator[list[Row] | int]:
+        """The audit log page by page; or the status with which it was refused, where that is tolerated.
+
+        Args:
+            route: Where it is.
+            values: What fills the path.
+            is_spent: Whether no more requests may be made.
 
         Raises:
-            ModeError: It could not be read, for another reason.
+            ModeError: It could not be read, for another reason, or not to its end.
         """
-        pages = self._sync.client.stream(route, *self._asked(route, values), self._window())
+        _, intent = self._asked(route, values)
+        has_begun = False
         try:
-            while True:
-                with asking_for(self._endpoint.name):
-                    page = next(pages, None)
-                if page is None:
-                    return
+            for page in AuditLog(self._sync, self._lists).pages(route, values, intent, is_spent):
+                has_begun = True
                 yield page
         except ModeError as error:
+            if has_begun:  # what is refused later is not refused for want of rights
+                raise
             yield self._tolerate(route, values, error)
 
     def _asked(self, route: Route, values: Values) -> tuple[dict[str, str], str]:
@@ -124,8 +126,15 @@ class ListReader:
             )
         has_pages = walk.pages > 1 and (route.pager is not Pager.UNSEEN or len(walk.rows) >= PAGE)
         wanted = 0 if self._endpoint.history else max(before, walk.total_count or 0)
-        if has_pages and len(own_rows(route, walk.rows)) < wanted:
+        if (has_pages or walk.is_broken_off) and len(own_rows(route, walk.rows)) < wanted:
             walk = walk.and_again(ask())
+            accepted = self._endpoint.name in self._sync.accept_shrunk
+            if walk.is_broken_off and len(own_rows(route, walk.rows)) < wanted and not accepted:
+                raise ModeResponseError(
+                    f"Could not {intent}: page {walk.pages + 1} is HTTP 404, and rows are lacking that were there "
+                    "before. Nothing of it was taken; run it again later, or, if they are gone, once with "
+                    f"accept_shrunk: [{self._endpoint.name}]."
+                )
         if walk.is_short:
             raise ModeResponseError(
                 f"Could not {intent}: Mode says there are {walk.pages_said} pages, and gave {walk.pages}. "
@@ -152,21 +161,6 @@ class ListReader:
             return (stop is not None and not stored and not open_runs) or (bool(page) and is_before(page[-1], since))
 
         return is_enough
-
-    def _window(self) -> dict[str, str]:
-        """Audit logs must be asked for by time."""
-        start = self._audited_until() or self.rows_since or FIRST_AUDIT_LOG
-        return {"start_timestamp": start.isoformat(), "end_timestamp": self._sync.now().isoformat()}
-
-    def _audited_until(self) -> datetime | None:
-        """Up to when audit logs are loaded; None where none are, or all are wanted again.
-
-        By the newest event, because our clock may be ahead of Mode's, and by our clock, because an event may be.
-        """
-        stored = self._sync.stored
-        read = None if self._sync.reconcile else stored.read_at("audit_logs")
-        newest = stored.newest_audit_log() if read else None
-        return min(read, newest) - AUDIT_OVERLAP if read and newest else None
 
     def _is_way_in(self) -> bool:
         """Whether everything else hangs on this list, so that a 404 means a wrong workspace."""

@@ -89,14 +89,15 @@ class Stored:
         return self._values(endpoint, columns, self._live(endpoint))
 
     def runs_without_query_runs(self, since: datetime | None) -> Iterator[Values]:
-        """Finished runs, created after `since`, whose query runs were not read since they finished."""
+        """Finished runs, created after `since`, whose query runs were not read since they finished, or were refused."""
         unread = [f"state IN ({_texts(FINISHED)})"]
         if since is not None:
             unread.append(f"created_at >= TIMESTAMPTZ {literal(since.isoformat())}")
         if "query_runs" in self:
             unread.append(
                 f"NOT EXISTS (SELECT 1 FROM ({self._complete}) c WHERE c.endpoint = 'query_runs' "  # noqa: S608
-                "AND c.parent = {0}.token AND json_extract_string(c.version, '$.state') = {0}.state)"
+                f"AND c.outcome <> {literal(REFUSED)} AND c.parent = {{0}}.token "
+                "AND json_extract_string(c.version, '$.state') = {0}.state)"
             )
         return self._values(BY_NAME["runs"], ["created_at", "report_token", "state"], f"WHERE {' AND '.join(unread)}")
 
@@ -212,11 +213,39 @@ class _Marks:
         if endpoint.history or route is None:
             return 0
         parent = f"{table}.{route.placeholders[-1]}" if route.placeholders else "''"
-        gone = [f"EXISTS ({self._read_since(endpoint)} AND l.parent = {parent}){self._unlisted(endpoint, route)}"]
+        gone = []
+        if not self._may_have_moved(endpoint, route):
+            gone.append(
+                f"EXISTS ({self._read_since(endpoint)} AND l.parent = {parent}){self._unlisted(endpoint, route)}"
+            )
         if parents:
             gone.append(self._with_parent(endpoint, parents))
+        if not gone:
+            return 0
         where = f"deleted_at IS NULL AND ({' OR '.join(gone)})"
         return self._warehouse.update(table, {"deleted_at": f"TIMESTAMPTZ {literal(now.isoformat())}"}, where)
+
+    def _may_have_moved(self, endpoint: Endpoint, route: Route) -> bool:
+        """Whether rows that one list lacks may be in another one that the newest sync has not read to its end.
+
+        A list that Mode refuses, and of which there are no rows, is out of sight for good, and so is what moves there.
+        """
+        parent = BY_NAME.get(route.parent or "")
+        if parent is None or parent.name not in self._loaded or not is_listing(endpoint, self._listing):
+            return False
+        rows, lists, column = self._table(endpoint.name), self._table(parent.name), route.placeholders[-1]
+        read = (
+            "SELECT l.parent, l.outcome, coalesce(l.first_load_id, l._dlt_load_id) AS load_id "  # noqa: S608
+            f"FROM {self._table(LEDGER)} AS l JOIN {self._table('_dlt_loads')} AS d "
+            f"ON d.load_id = l._dlt_load_id AND d.status = 0 WHERE l.endpoint = {literal(endpoint.name)}"
+        )
+        in_sight = f"SELECT 1 FROM {rows} AS o WHERE o.{column} = s.token AND o.deleted_at IS NULL"  # noqa: S608
+        ((unread,),) = self._warehouse.query(
+            f"WITH done AS ({read}) SELECT count(*) FROM {lists} AS s WHERE s.deleted_at IS NULL AND NOT EXISTS ("  # noqa: S608
+            "SELECT 1 FROM done WHERE done.parent = s.token AND done.load_id >= (SELECT max(load_id) FROM done) "
+            f"AND (done.outcome <> {literal(REFUSED)} OR NOT EXISTS ({in_sight})))"
+        ).rows
+        return bool(unread)
 
     def _forget_lists(self, endpoint: Endpoint) -> None:
         """Has lists read again that were read one by one before a flat list gave the same rows with other columns."""
@@ -257,8 +286,11 @@ class _Marks:
             or "username" in endpoint.rest.placeholders
         ):
             return ""
-        tables = [table for table in (parent.name, endpoint.rest.also) if table in self._loaded]
-        gone = (f"SELECT token FROM {self._table(table)} WHERE deleted_at IS NOT NULL" for table in tables)  # noqa: S608
+        tables = [self._table(table) for table in (parent.name, endpoint.rest.also) if table in self._loaded]
+        # a report may become a dataset, and the other way round: it is gone where neither table has it
+        lives = [f"SELECT token FROM {table} WHERE deleted_at IS NULL" for table in tables]  # noqa: S608
+        live = " UNION ALL ".join(lives)
+        gone = (f"SELECT token FROM {table} WHERE deleted_at IS NOT NULL AND token NOT IN ({live})" for table in tables)  # noqa: S608
         return " UNION ALL ".join(gone)
 
     def _with_parent(self, endpoint: Endpoint, parents: str) -> str:

@@ -188,6 +188,7 @@ class Sync:
         self._listing_only = False
         self.plan = self.make_plan(selected)
         self._say(str(self.plan))
+        self._refuse_to_stand_still(self.plan)
         before, began = self.client.requests, time.monotonic()
         self.requests_planned = before + self.plan.requests
         while number == 0 or not self._is_finished(selected):
@@ -198,6 +199,17 @@ class Sync:
                 left, done = self.make_plan(selected), self.client.requests - before
                 self.requests_planned = self.client.requests + left.requests
                 self._say(left.progress(done, time.monotonic() - began))
+
+    def _refuse_to_stand_still(self, plan: Plan) -> None:
+        """Names a `max_requests` that the listings use up, which every sync reads: nothing else would ever be read."""
+        log = self._walks["audit_logs"]
+        gets_on = log.lists.noted is not None and log.report.note  # left before its end, further than before
+        if self.is_spent() and plan.requests and not gets_on:
+            limit = self.settings.max_requests
+            raise ModeConfigError(
+                f"Could not read anything but the listings: they use up max_requests = {limit}, and {plan.requests:,} "
+                "requests are due. Every sync reads the listings first: raise max_requests."
+            )
 
     def _is_finished(self, selected: frozenset[str]) -> bool:
         """Whether nothing is left to read; a table with nothing due needs no part of its own."""

@@ -1,6 +1,6 @@
 -- What each data source is used for: live reports and queries on it, and what its queries ran in 30 days. A source that
 -- was deleted or can't be queried but is still in use has `is_dead_but_used`: the reports on it fail, or will. Query
--- runs are those that were loaded (`query_run_days`).
+-- runs are those that were loaded (`query_run_days`), of reports. A dataset counts as a report.
 --
 -- grain: one data source, also one that only queries name
 -- key: data_source_token
@@ -53,14 +53,23 @@ tokens AS (
   FROM names
   GROUP BY id
 ),
+readers AS (
+  SELECT token
+  FROM mode_analytics_data.reports
+  WHERE deleted_at IS NULL AND NOT COALESCE(archived, FALSE)
+  UNION
+  SELECT token
+  FROM mode_analytics_data.datasets
+  WHERE deleted_at IS NULL AND NOT COALESCE(archived, FALSE)
+),
 live_queries AS (
   SELECT
     queries.report_token,
     COALESCE(queries.data_source_token, tokens.token, queries.data_source_id) AS data_source_token
   FROM mode_analytics_data.queries AS queries
-  JOIN mode_analytics_data.reports AS reports ON reports.token = queries.report_token
+  JOIN readers ON readers.token = queries.report_token
   LEFT JOIN tokens ON tokens.id = queries.data_source_id
-  WHERE queries.deleted_at IS NULL AND reports.deleted_at IS NULL AND NOT COALESCE(reports.archived, FALSE)
+  WHERE queries.deleted_at IS NULL
 ),
 used_by_reports AS (
   SELECT data_source_token, COUNT(DISTINCT report_token) AS reports, COUNT(*) AS queries

@@ -70,14 +70,21 @@ named AS (
 live AS (
   SELECT * FROM named WHERE NOT is_archived
 ),
+each_run AS (
+  SELECT report_token, created_at, trigger = 'scheduled' AS is_scheduled
+  FROM mode_marts.run_facts
+  UNION ALL
+  SELECT dataset_token AS report_token, created_at, report_schedule_token IS NOT NULL AS is_scheduled
+  FROM mode_analytics_data.dataset_runs
+),
 runs AS (
   SELECT
     report_token,
     COUNT(*) FILTER (WHERE created_at >= current_timestamp - INTERVAL '30 days') AS runs_30d,
-    COUNT(*) FILTER (WHERE created_at >= current_timestamp - INTERVAL '30 days' AND trigger <> 'scheduled')
+    COUNT(*) FILTER (WHERE created_at >= current_timestamp - INTERVAL '30 days' AND NOT is_scheduled)
       AS manual_runs_30d,
     MAX(created_at) AS last_run_at
-  FROM mode_marts.run_facts
+  FROM each_run
   GROUP BY report_token
 ),
 hit AS (
