@@ -24,7 +24,7 @@ def test_a_version_has_the_fields_that_mode_sent_and_no_others():
 
 def test_updated_at_stands_in_where_a_report_says_nothing_of_its_edits():
     report = {"query_count": 3, "updated_at": "2026-05-02T00:00:00.000Z"}
-    assert "updated_at" in version_of(BY_NAME["queries"], report)
+    assert version_of(BY_NAME["queries"], report)["updated_at"] == "2026-05-02T00:00:00.000+00:00"
     assert "updated_at" in version_of(BY_NAME["queries"], {"edited_at": None, "last_saved_at": None, **report})
     assert "updated_at" not in version_of(BY_NAME["queries"], {"edited_at": None, "last_saved_at": NOW, **report})
 
