@@ -36,9 +36,6 @@ class Answer:
 def three_answers(workspace: Workspace) -> Sequence[Answer]:
     """What fails most, what costs most for nobody, what is read most.
 
-    Args:
-        workspace: Whose models.
-
     Raises:
         NoAnswersError: Nothing is loaded, a model is missing, or another program has it open.
         ModeConfigError: The destination is not set up.

@@ -169,7 +169,6 @@ def answer_all(queries: Sequence[Query], known: Mapping[str, Answer], now: datet
     Args:
         queries: What is asked of; texts that are the same are parsed once.
         known: Answers of earlier runs.
-        now: When this one is.
     """
     lasting = {
         key: answer for key, answer in known.items() if answer.references.is_final or now - answer.parsed_at < TRY_AGAIN
@@ -187,8 +186,6 @@ def write_tables(
     """Makes the three tables anew, all or none.
 
     Args:
-        warehouse: Where the loaded tables are.
-        workspace: Whose tables.
         queries: Their rows, in this order.
         answers: What is known of each query's text.
     """

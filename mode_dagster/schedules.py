@@ -67,13 +67,7 @@ PLANS = (
 
 
 def build_schedules(workspace: Workspace, jobs: Sequence[Job], operation: Operation) -> list[dg.ScheduleDefinition]:
-    """A schedule for each job, called `<job>_schedule`; on or off as the setting `schedules` says.
-
-    Args:
-        workspace: What the jobs are called.
-        jobs: Those of `build_jobs`.
-        operation: The hours.
-    """
+    """A schedule for each job, called `<job>_schedule`; on or off as the setting `schedules` says."""
     by_name = {job.name: job for job in jobs}
     return [_schedule(workspace, by_name[workspace.named(plan.job)], plan, operation) for plan in PLANS]
 
@@ -122,9 +116,7 @@ def build_models_sensor(
     `mode_sync` includes the models, so that after it there is nothing to do.
 
     Args:
-        workspace: What the sensor is called after.
         models: The SQL models and whatever else follows the tables.
-        operation: Whether it is on.
     """
     return dg.AutomationConditionSensorDefinition(
         workspace.named("mode_models_follow_their_tables"),

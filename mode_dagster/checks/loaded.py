@@ -79,13 +79,7 @@ class Check:
 
 
 class Loaded:
-    """The schema that the tables are in.
-
-    Args:
-        warehouse: Where the tables are.
-        schema: Name of the schema.
-        now: What time it is.
-    """
+    """The schema that the tables are in."""
 
     def __init__(self, warehouse: Warehouse, schema: str, now: datetime) -> None:
         self.now = now

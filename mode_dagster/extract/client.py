@@ -177,7 +177,6 @@ class ModeClient:
         Args:
             path: Below the API's base, placeholders filled.
             intent: What it is for, as it reads after "Could not".
-            params: Query parameters.
             batch: Discovery API instead of REST.
 
         Raises:
@@ -201,7 +200,6 @@ class ModeClient:
         """Reads one list to its end, however it is paged.
 
         Args:
-            route: Which list.
             values: What fills the path's placeholders.
             intent: What it is for, as it reads after "Could not".
             params: Query parameters beside the route's own.
@@ -326,7 +324,6 @@ def _is_end(pager: Pager, walk: Walk, size: int, fresh: int, followed: bool, say
     """Whether the page just taken was the last one of a list.
 
     Args:
-        pager: How the list is paged.
         walk: What was taken so far.
         size: How many rows the page has.
         fresh: How many of them were not there before.

@@ -153,11 +153,9 @@ def is_due(endpoint: Endpoint, entry: Entry | None, version: Version, reread: ti
     """Whether a list that has a parent must be read in this sync.
 
     Args:
-        endpoint: Whose list.
         entry: What the ledger holds of it, None where it was never read to its end.
         version: What the parent says now.
         reread: How old lists without any version, and refusals, may get.
-        now: Now.
     """
     if entry is None:
         return True

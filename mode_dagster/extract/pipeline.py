@@ -185,7 +185,6 @@ def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterat
     """Loads what changed, a part at a time, then marks what is gone.
 
     Args:
-        pipeline: Where to.
         sync: What reads Mode; it must know the same pipeline.
         tables: Which tables; none means all.
 

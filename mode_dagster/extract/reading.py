@@ -34,12 +34,7 @@ AUDIT_OVERLAP = timedelta(hours=1)
 
 
 class ListReader:
-    """Reads single lists of one endpoint; any thread may ask it.
-
-    Args:
-        sync: Its connection, settings and clock.
-        lists: What is known of the endpoint's lists.
-    """
+    """Reads single lists of one endpoint; any thread may ask it."""
 
     def __init__(self, sync: "Sync", lists: DueLists) -> None:
         self._sync = sync

@@ -151,7 +151,6 @@ class RowReader:
         """One row: parents' tokens added, links lifted, names made plain, ids made text, ballast dropped.
 
         Args:
-            raw: As Mode sent it.
             values: Parents' tokens, by placeholder, as far as the path held them.
         """
         row = {

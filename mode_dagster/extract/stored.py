@@ -72,7 +72,6 @@ class Stored:
         """What the ledger holds of an endpoint's lists, by parent; only lists whose load was completed count.
 
         Args:
-            endpoint: Whose lists.
             parents: The only ones wanted; None means all.
         """
         if endpoint.name not in self or (parents is not None and not parents):

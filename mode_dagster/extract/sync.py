@@ -48,7 +48,6 @@ class Sync:
         accept_shrunk: Listings that may be far shorter than what is stored.
         only_reports: Tokens of the only reports whose queries, charts, runs and so on are read; none means all.
         isolate: Whether an endpoint that fails leaves the others running (its `Report.error` says so), or raises.
-        clock: Now, for windows of days.
         say: Told the plan and the progress, in sentences.
     """
 
@@ -170,9 +169,6 @@ class Sync:
 
         First come the listings, which tell what changed, at most `MOST_ROWS` a part; then the plan, said and kept in
         `plan`; then what is due, at most `checkpoint_seconds` or `MOST_ROWS` a part.
-
-        Args:
-            selected: The endpoints to be read.
         """
         self.open()
         number = 0
@@ -229,7 +225,6 @@ class Sync:
         Ends at a checkpoint, too; asked again, it goes on.
 
         Args:
-            name: Endpoint.
             selected: The endpoints that have a reader of their own in this sync; other parents are read here.
 
         Raises:
@@ -281,12 +276,7 @@ class Sync:
         return self._walks[name]
 
     def ledger_rows(self, name: str, load_id: str) -> list[dict[str, Any]]:
-        """What the ledger is to note of the rows given since it was last asked for; of a listing when it has ended.
-
-        Args:
-            name: Endpoint.
-            load_id: The load that the rows go into.
-        """
+        """What the ledger is to note of the rows given since it was last asked for; of a listing when it has ended."""
         walk = self._walks[name]
         self._first_load = self._first_load or load_id
         if self._listing_only and not walk.done:

@@ -41,9 +41,6 @@ def run_model(warehouse: Warehouse, model: Model, workspace: Workspace, now: dat
     """Makes a model's table anew; when anything fails, the table is as it was before.
 
     Args:
-        warehouse: Where the loaded tables are.
-        model: What to build.
-        workspace: Whose tables.
         now: What `current_timestamp` is.
 
     Raises:
@@ -101,8 +98,6 @@ def need_tables(
     """Refuses to go on where a table is lacking.
 
     Args:
-        warehouse: Where they should be.
-        workspace: Whose tables.
         purpose: What they are needed for.
         tables: Loaded ones.
         models: Those of `mode_marts`.

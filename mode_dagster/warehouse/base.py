@@ -89,8 +89,6 @@ class Warehouse(ABC):
         """How many rows a query has, and so many of them at the most.
 
         Args:
-            select: The query.
-            most: How many.
             order: ORDER BY of them.
         """
         by = f"ORDER BY {order}" if order else ""
@@ -168,7 +166,6 @@ def loadable(row: Mapping[str, Any], documents: Collection[str]) -> dict[str, An
     """A stored row as dlt loads it again: without what dlt noted of it.
 
     Args:
-        row: Values by column.
         documents: The columns of JSON, whose values may be texts.
     """
     return {
