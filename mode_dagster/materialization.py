@@ -1,9 +1,9 @@
 """What a load adds to the page of each asset: numbers, and whether all is there.
 
-Here: from a sync's reports and the loaded tables to Dagster metadata.
+Here: from a sync's reports and the loaded tables to Dagster metadata, and back from Dagster's event log.
 Not here: loading (`assets`), looking into the tables (`contents`), what is known before a load (`translator`).
 
-Numbers show as plots over time under "Plots" of the asset's page; `mode-dagster loaded` reads some of them back.
+Numbers show as plots over time under "Plots" of the asset's page; `mode-dagster loaded` shows some of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ import dagster as dg
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.contents import Contents
+from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.plan import Plan, PlannedTable
 from mode_dagster.extract.report import Report
@@ -21,6 +22,7 @@ from mode_dagster.extract.sync import Sync
 from mode_dagster.markdown import markdown_table
 from mode_dagster.settings import Settings
 from mode_dagster.translator import documented_columns
+from mode_dagster.workspace import Workspace
 
 FAILED = "failed_tables"
 """Metadata of the ledger: what stopped each table that could not be read in that sync."""
@@ -71,6 +73,21 @@ def ledger_metadata(pipeline: Pipeline, sync: Sync, contents: Contents) -> Mappi
         "refused_429": sync.client.refused,
         "plan": str(sync.plan),
         **page_in_mode(sync.settings),
+    }
+
+
+def last_loads(workspace: Workspace) -> Mapping[str, Mapping[str, Any]]:
+    """Metadata of the latest materialization of each table that has one, in the catalogue's order.
+
+    A key prefix of somebody else's project is not known here.
+    """
+    with dg.DagsterInstance.get() as instance:
+        tables = [endpoint.name for endpoint in ENDPOINTS]
+        events = {table: instance.get_latest_materialization_event(workspace.table_key(table)) for table in tables}
+    return {
+        table: {name: value.value for name, value in event.asset_materialization.metadata.items()}
+        for table, event in events.items()
+        if event is not None and event.asset_materialization is not None
     }
 
 
