@@ -214,7 +214,7 @@ def serve_syncs(pipe: Connection, settings: dict[str, str]) -> None:
             for info in load(pipeline, sync):
                 info.raise_on_failed_jobs()
             listing = [e.name for e in ENDPOINTS if is_listing(e, sync.settings.listing)]
-            asked = sync.client.requests_by_endpoint
+            asked = sync.client.adapter.sent
             synced = Synced(
                 requests=sync.requests,
                 changed=sum(

@@ -70,7 +70,7 @@ def ledger_metadata(pipeline: Pipeline, sync: Sync, contents: Contents) -> Mappi
         **_stored(pipeline, LEDGER, contents),
         "dagster/column_schema": documented_columns(LEDGER),
         **_effort(sync.requests, max(report.seconds for report in sync.reports.values())),
-        "refused_429": sync.client.refused,
+        "refused_429": sync.client.adapter.refused,
         "plan": str(sync.plan),
         **page_in_mode(sync.settings),
     }

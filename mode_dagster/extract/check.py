@@ -102,12 +102,12 @@ def _advice(endpoint: Endpoint, route: Route, error: ModeError) -> str:
 
 
 def _rate_limit(client: ModeClient) -> str:
-    seen = client.rate_limit_seen
+    seen = client.adapter.limit
     return f"{seen} requests at once, says the server" if seen else "the server says nothing of it"
 
 
 def _rate_advice(settings: Settings, client: ModeClient) -> str:
-    seen = client.rate_limit_seen
+    seen = client.adapter.limit
     if seen and seen.isdigit() and int(seen) < settings.rate_limit_requests:
         return f"lower rate_limit_requests from {settings.rate_limit_requests} to {seen}"
     return ""

@@ -94,7 +94,8 @@ class ModeClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._adapter = LimitedAdapter(settings.rate_limit_requests, settings.rate_limit_seconds)
+        self.adapter = LimitedAdapter(settings.rate_limit_requests, settings.rate_limit_seconds)
+        """What sends, and counts what was sent."""
         transport = Client(
             raise_for_status=False,
             status_codes=RETRY_STATUSES,
@@ -107,8 +108,8 @@ class ModeClient:
         self._session = transport.session
         # no proxy leads to a server on this machine, the bundled sandbox for one
         self._session.trust_env = not settings.base_url.startswith(("http://127.0.0.1", "http://localhost"))
-        self._session.mount("http://", self._adapter)
-        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self.adapter)
+        self._session.mount("https://", self.adapter)
         basic = HttpBasicAuth(settings.username, settings.password)
         self._rest = self._connect(settings.base_url, basic)
         self._batch_lock = threading.Lock()
@@ -117,32 +118,7 @@ class ModeClient:
     @property
     def requests(self) -> int:
         """Requests sent so far, retries included."""
-        return self._adapter.sent.total()
-
-    @property
-    def requests_by_endpoint(self) -> Mapping[str, int]:
-        """Requests sent so far for each endpoint."""
-        return dict(self._adapter.sent)
-
-    @property
-    def answers(self) -> int:
-        """How many requests were answered at all."""
-        return self._adapter.answers
-
-    @property
-    def allowed(self) -> int:
-        """Requests that we allow ourselves in a window; fewer after Mode has refused one."""
-        return self._adapter.allowed
-
-    @property
-    def refused(self) -> int:
-        """How many requests were answered 429."""
-        return self._adapter.refused
-
-    @property
-    def rate_limit_seen(self) -> str | None:
-        """The last `X-RateLimit-Limit` that Mode sent, None before any."""
-        return self._adapter.limit
+        return self.adapter.sent.total()
 
     def close(self) -> None:
         """Closes the connections."""

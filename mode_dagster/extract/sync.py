@@ -118,9 +118,9 @@ class Sync:
     @property
     def reports(self) -> Mapping[str, Report]:
         """What was done for each endpoint; nothing for those that were not read or had nothing due."""
-        requests = self._client.requests_by_endpoint if self._client else {}
-        for name, walk in self._walks.items():
-            walk.report.requests = requests.get(name, 0)
+        if self._client:
+            for name, walk in self._walks.items():
+                walk.report.requests = self._client.adapter.sent[name]
         return {name: walk.report for name, walk in self._walks.items()}
 
     @property

@@ -177,7 +177,8 @@ class EndpointWalk:
     def _note_failure(self, error: ModeError) -> None:
         """Keeps the first failure; one that concerns everything is raised at once."""
         self._failed += 1
-        never_connected = isinstance(error, ModeUnavailable) and error.status is None and not self._sync.client.answers
+        never_answered = not self._sync.client.adapter.answers
+        never_connected = isinstance(error, ModeUnavailable) and error.status is None and never_answered
         if isinstance(error, ModeConfigError | ModeAuthError) or never_connected:
             self.report.error = error
             raise error
