@@ -89,10 +89,13 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
         route = walk.route
         if walk.done or route is None or route.parent is None or is_listing(walk.endpoint, sync.settings.listing):
             continue
-        if "username" in route.placeholders or _is_below_selected(walk, walks):
-            requests = len(walk.lists.preview(route, route.parent)) + (
-                _estimate_below(sync, walk, walks) if walk.endpoint.name != "users" else 0
-            )
+        is_of_people = "username" in route.placeholders
+        # what is due below parents that are read in the same sync can only be estimated
+        parent = next((above for above in walks if above.endpoint.name == route.parent and not above.done), None)
+        if parent is not None or is_of_people:
+            requests = len(walk.lists.preview(route, route.parent))
+            if parent is not None and not is_of_people:
+                requests += _estimate_below(sync, walk, parent)
             tables.append(PlannedTable(walk.endpoint.name, requests, requests, requests, 0))
             continue
         asked = [values for values in walk.left if not is_known_empty(walk.endpoint, values)]
@@ -115,16 +118,8 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
     )
 
 
-def _is_below_selected(walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> bool:
-    """Whether the parents are read in the same sync, so that what is due below them can only be estimated."""
-    route = walk.route
-    return route is not None and any(w.endpoint.name == route.parent and not w.done for w in walks)
-
-
-def _estimate_below(sync: "Sync", walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> int:
+def _estimate_below(sync: "Sync", walk: "EndpointWalk", parent: "EndpointWalk") -> int:
     """How many lists rows that are still to be read will bring, by Mode's counters; one each where there is none."""
-    route = walk.route
-    parent = next(w for w in walks if route is not None and w.endpoint.name == route.parent)
     estimate = 0
     for values in parent.due:
         if is_known_empty(parent.endpoint, values) or is_known_empty(walk.endpoint, values):
