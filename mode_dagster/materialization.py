@@ -19,7 +19,7 @@ from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.plan import Plan, PlannedTable
 from mode_dagster.extract.report import Report
 from mode_dagster.extract.sync import Sync
-from mode_dagster.markdown import markdown_table
+from mode_dagster.markdown import markdown_table, words
 from mode_dagster.settings import Settings
 from mode_dagster.translator import documented_columns
 from mode_dagster.workspace import Workspace
@@ -94,12 +94,12 @@ def last_loads(workspace: Workspace) -> Mapping[str, Mapping[str, Any]]:
 def completeness(report: Report) -> str:
     """Whether all is there, and how that is known; Markdown."""
     lists = [
-        f"{_times(report.lists, 'list')} read to the end",
+        f"{words(report.lists, 'list')} read to the end",
         f"{report.unchanged:,} unchanged since the last load" if report.unchanged else "",
         f"{report.empty:,} empty by Mode's counter" if report.empty else "",
         f"{report.skipped.total():,} refused by Mode ({_by_status(report)})" if report.skipped else "",
     ]
-    missed = f"{_times(report.missed, 'row')} had been missed by earlier loads" if report.missed else ""
+    missed = f"{words(report.missed, 'row')} had been missed by earlier loads" if report.missed else ""
     facts = [", ".join(filter(None, lists)), _counted(report), missed, report.note]
     return "\n".join(f"- {fact}" for fact in facts if fact)
 
@@ -108,15 +108,11 @@ def _counted(report: Report) -> str:
     if report.counted is None:
         return ""
     verdict = "the same" if report.counted == report.counted_rows else f"**{report.counted_rows:,} were read**"
-    return f"Mode's counters say {_times(report.counted, 'row')} for the lists that have one: {verdict}"
+    return f"Mode's counters say {words(report.counted, 'row')} for the lists that have one: {verdict}"
 
 
 def _by_status(report: Report) -> str:
     return ", ".join(f"{n} x HTTP {status}" for status, n in sorted(report.skipped.items()))
-
-
-def _times(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _stored(pipeline: Pipeline, table: str, contents: Contents) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mode_dagster.checks.counters import owner_of
-from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, interval, label, moment, words
+from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, interval, label, moment
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
+from mode_dagster.markdown import words
 from mode_dagster.warehouse.base import quoted
 
 LATE = timedelta(hours=1)

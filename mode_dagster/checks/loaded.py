@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from mode_dagster.extract.endpoints import BY_NAME, Endpoint
+from mode_dagster.extract.endpoints import BY_NAME, Endpoint, spoken
 from mode_dagster.extract.errors import first_line
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY
+from mode_dagster.markdown import words
 from mode_dagster.warehouse import Warehouse, WarehouseError
 from mode_dagster.warehouse.base import Excerpt, literal
 
@@ -174,16 +175,6 @@ def label(owner: Endpoint, loaded: Loaded) -> str:
     return f"o.token AS {owner.noun}, {name} AS name, {address} AS address"
 
 
-def words(count: int, one: str, many: str = "") -> str:
-    """`1,204 rows`, `1 row`."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
-
-
 def counted_words(count: int, endpoint: Endpoint) -> str:
-    """`1,204 reports`, `1 report`."""
-    return words(count, endpoint.noun.replace("_", " "), plural(endpoint))
-
-
-def plural(endpoint: Endpoint) -> str:
-    """The rows of a table in words: `query runs`."""
-    return endpoint.name.replace("_", " ")
+    """`1,204 query runs`, `1 query run`."""
+    return words(count, spoken(endpoint.noun), spoken(endpoint.name))

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong, words
+from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from mode_dagster.markdown import words
 from mode_dagster.warehouse.base import literal, quoted
 
 ALSO = {endpoint.parent: endpoint.rest.also for endpoint in ENDPOINTS if endpoint.rest and endpoint.rest.also}

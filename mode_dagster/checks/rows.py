@@ -21,9 +21,9 @@ from mode_dagster.checks.loaded import (
     found_wrong,
     key_of,
     moment,
-    words,
 )
 from mode_dagster.extract.endpoints import Column, Endpoint
+from mode_dagster.markdown import words
 from mode_dagster.warehouse.base import literal, quoted
 
 SKEW = timedelta(minutes=5)
