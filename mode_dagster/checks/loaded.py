@@ -142,15 +142,9 @@ class Loaded:
         return self._warehouse.excerpt(select, SHOWN, order)
 
 
-def found_wrong(wrong: Excerpt, says: str, rows: int) -> Finding:
-    """The finding of a check that looks for wrong rows among so many."""
-    return Finding(
-        passed=not wrong.count,
-        says=says,
-        numbers={"rows": rows, "rows_wrong": wrong.count},
-        columns=wrong.columns,
-        rows=wrong.rows,
-    )
+def found_wrong(wrong: Excerpt, says: str, numbers: Mapping[str, Number | None]) -> Finding:
+    """The finding of a check that fails where there is any wrong row."""
+    return Finding(not wrong.count, says, numbers, wrong.columns, wrong.rows)
 
 
 def key_of(table: str) -> Sequence[str]:

@@ -17,6 +17,7 @@ from mode_dagster.checks.loaded import (
     Loaded,
     NotLoadedError,
     counted_words,
+    found_wrong,
     interval,
     label,
     moment,
@@ -108,12 +109,10 @@ def _runs_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Finding
         """,
         "last_run_at DESC",
     )
-    return Finding(
-        passed=not behind.count,
-        says=f"{counted_words(behind.count, owner)} with a newer run in Mode than here.",
-        numbers={"newest_in_mode": listed, "newest_here": stored, f"{owner.name}_behind": behind.count},
-        columns=behind.columns,
-        rows=behind.rows,
+    return found_wrong(
+        behind,
+        f"{counted_words(behind.count, owner)} with a newer run in Mode than here.",
+        {"newest_in_mode": listed, "newest_here": stored, f"{owner.name}_behind": behind.count},
     )
 
 
@@ -145,16 +144,10 @@ def _edits_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Findin
         "edited_at DESC",
     )
     (newest,) = loaded.row(f"SELECT max(edited_at) FROM {source} AS t WHERE {loaded.live(owner)}")
-    return Finding(
-        passed=not behind.count,
-        says=f"{counted_words(behind.count, owner)} edited since the {spoken(endpoint.name)} were read.",
-        numbers={
-            "newest_edit": newest,
-            "newest_read": loaded.read_at(endpoint.name),
-            f"{owner.name}_behind": behind.count,
-        },
-        columns=behind.columns,
-        rows=behind.rows,
+    return found_wrong(
+        behind,
+        f"{counted_words(behind.count, owner)} edited since the {spoken(endpoint.name)} were read.",
+        {"newest_edit": newest, "newest_read": loaded.read_at(endpoint.name), f"{owner.name}_behind": behind.count},
     )
 
 

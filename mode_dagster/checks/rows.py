@@ -98,7 +98,7 @@ def _key(table: str, loaded: Loaded) -> Finding:
     )
     (rows,) = loaded.row(f"SELECT count(*) FROM {source}")
     says = f"{words(wrong.count, 'key')} of {words(rows, 'row')} empty or not unique."
-    return found_wrong(wrong, says, rows)
+    return found_wrong(wrong, says, {"rows": rows, "rows_wrong": wrong.count})
 
 
 def _future(endpoint: Endpoint, times: Sequence[str], loaded: Loaded) -> Finding:
@@ -119,7 +119,8 @@ def _future(endpoint: Endpoint, times: Sequence[str], loaded: Loaded) -> Finding
         "latest DESC",
     )
     (rows,) = loaded.row(f"SELECT count(*) FROM {source} AS t WHERE {loaded.live(endpoint)}")
-    return found_wrong(wrong, f"{words(wrong.count, 'row')} of {rows:,} with a time later than they were read.", rows)
+    says = f"{words(wrong.count, 'row')} of {rows:,} with a time later than they were read."
+    return found_wrong(wrong, says, {"rows": rows, "rows_wrong": wrong.count})
 
 
 def _unknown(endpoint: Endpoint, column: str, known: Sequence[str], loaded: Loaded) -> Finding:
