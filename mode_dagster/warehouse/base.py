@@ -1,7 +1,7 @@
 """What can be done with the tables, whichever destination keeps them.
 
 Here: the one interface that models, checks and answers are written against, and its errors.
-Not here: how a destination does it (`duckdb`, `files`, `server`).
+Not here: how a destination does it (`duckdb_file`, `files`, `server`).
 
 SQL is DuckDB's everywhere; names of tables are `schema.table`.
 """
@@ -72,9 +72,6 @@ class Excerpt:
 
 class Warehouse(ABC):
     """The destination, opened. Times are UTC in its session."""
-
-    kind: str
-    """What dlt calls the destination; the assets' kind."""
 
     @abstractmethod
     def query(self, sql: str) -> Rows:
