@@ -172,7 +172,8 @@ def _as_failure() -> Iterator[None]:
     try:
         yield
     except ModeError as error:
-        raise dg.Failure(str(error), metadata=_metadata(error), allow_retries=error.retryable) from None
+        status = {} if error.status is None else {"http_status": error.status}
+        raise dg.Failure(str(error), metadata=status, allow_retries=error.retryable) from None
     except PipelineStepFailed as failed:
         reason = first_line(failed.exception or failed)[:500]
         raise dg.Failure(f"dlt could not {failed.step} the rows: {reason}") from failed
@@ -198,10 +199,6 @@ def say_failures(failures: Mapping[str, str]) -> str:
     """Which tables could not be read and why."""
     lines = "\n".join(f"- {table}: {error}" for table, error in failures.items())
     return f"{len(failures)} of the tables could not be read completely; all others were loaded.\n{lines}"
-
-
-def _metadata(error: ModeError) -> Mapping[str, int]:
-    return {"http_status": error.status} if error.status is not None else {}
 
 
 def build_ledger_check(workspace: Workspace | None = None) -> dg.AssetChecksDefinition:

@@ -9,7 +9,7 @@ Not here: parsing (`lineage`), assets and checks (`references`).
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -203,7 +203,13 @@ def _rows(queries: Sequence[Query], answers: Mapping[str, Answer]) -> Mapping[st
         found[PARSES].append(_parse_row(query, answer))
         for reference in answer.references.references:
             about = _about(query, answer.references, reference)
-            found[TABLES].append({**about, **_flags(reference)})
+            told = {
+                "kind": reference.kind,
+                "is_guessed": reference.is_guessed,
+                "is_direct": reference.is_direct,
+                "via_definition": ", ".join(reference.definitions) or None,
+            }
+            found[TABLES].append({**about, **told})
             found[COLUMNS] += [{**about, "column_name": column} for column in reference.columns]
     return found
 
@@ -219,7 +225,7 @@ def _parse_row(query: Query, answer: Answer) -> dict[str, Any]:
         "seconds": round(answer.seconds, 4),
         "parsed_at": answer.parsed_at.isoformat(),
         "text_hash": query.text_hash,
-        "answer": references.as_document(),
+        "answer": asdict(references),
     }
 
 
@@ -247,12 +253,3 @@ def _about(query: Query, references: References, reference: TableReference) -> d
 def _quoted(part: str) -> str:
     """A part of a name; one that has a dot in it could be mistaken for two."""
     return f'"{part}"' if "." in part else part
-
-
-def _flags(reference: TableReference) -> dict[str, Any]:
-    return {
-        "kind": reference.kind,
-        "is_guessed": reference.is_guessed,
-        "is_direct": reference.is_direct,
-        "via_definition": ", ".join(reference.definitions) or None,
-    }
