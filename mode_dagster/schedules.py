@@ -13,13 +13,8 @@ from mode_dagster.jobs import Job
 from mode_dagster.settings import Operation
 from mode_dagster.workspace import Workspace
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
 ONLY_SYNCED = "spaces"
 """A table that the hourly job does not load."""
 
