@@ -14,7 +14,7 @@ from typing import Any
 from mode_dagster.models.header import Model
 from mode_dagster.models.statement import reads, render
 from mode_dagster.warehouse import Warehouse, WarehouseError
-from mode_dagster.warehouse.base import Excerpt, quoted
+from mode_dagster.warehouse.base import Excerpt, not_a_key
 from mode_dagster.workspace import Workspace
 
 
@@ -71,9 +71,7 @@ def violations(warehouse: Warehouse, model: Model, check: str, workspace: Worksp
     """
     table = table_name(model, workspace)
     if check == key_check(model):
-        key = ", ".join(map(quoted, model.key))
-        missing = " OR ".join(f"{quoted(column)} IS NULL" for column in model.key)
-        wrong = f"SELECT {key}, count(*) AS times FROM {table} GROUP BY {key} HAVING count(*) > 1 OR {missing}"
+        wrong = not_a_key(table, model.key)
     else:
         wrong = f"SELECT * FROM {table} WHERE NOT ({render(model.checks[check], workspace, now)})"
     try:

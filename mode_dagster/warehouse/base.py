@@ -172,6 +172,13 @@ def loadable(row: Mapping[str, Any], documents: Collection[str]) -> dict[str, An
     }
 
 
+def not_a_key(table: str, key: Sequence[str]) -> str:
+    """A SELECT of the values of a key that are empty, or there more than once."""
+    columns = ", ".join(map(quoted, key))
+    empty = " OR ".join(f"{quoted(column)} IS NULL" for column in key)
+    return f"SELECT {columns}, count(*) AS times FROM {table} GROUP BY {columns} HAVING count(*) > 1 OR {empty}"
+
+
 def literal(text: str) -> str:
     """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
