@@ -12,7 +12,7 @@ from typing import Any
 
 from mode_dagster.extract.endpoints import BY_NAME, Endpoint, spoken
 from mode_dagster.extract.errors import first_line
-from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY
+from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY, completed
 from mode_dagster.markdown import words
 from mode_dagster.warehouse import Warehouse, WarehouseError
 from mode_dagster.warehouse.base import Excerpt, literal
@@ -112,14 +112,13 @@ class Loaded:
         return f"{alias}.deleted_at IS NULL" if "deleted_at" in self.columns(endpoint.name) else "TRUE"
 
     def ledger(self) -> str:
-        """A SELECT of the ledger's rows that count: those of completed loads.
+        """The ledger's rows that count, as a table in SQL.
 
         Raises:
             NotLoadedError: There is no ledger.
         """
         ledger = self.table(LEDGER, "_dlt_load_id", *(column.name for column in LEDGER_COLUMNS))
-        loads = self.table("_dlt_loads", "load_id", "status")
-        return f"(SELECT l.* FROM {ledger} AS l JOIN {loads} AS d ON d.load_id = l._dlt_load_id AND d.status = 0)"  # noqa: S608
+        return f"({completed(ledger, self.table('_dlt_loads', 'load_id', 'status'))})"
 
     def read_at(self, *tables: str) -> datetime | None:
         """When any list of the tables was last read."""
