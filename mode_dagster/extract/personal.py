@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from mode_dagster.extract.endpoints import Endpoint
-
-Row = dict[str, Any]
+from mode_dagster.extract.rows import Row
 
 PERSONAL_NAME = re.compile(r"e?mail|user_?name|(first|last|full)_?name|phone|avatar|user_agent|(^|_)ip(_|$)")
 """Names of fields that are personal wherever Mode does not document them."""

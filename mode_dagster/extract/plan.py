@@ -124,7 +124,7 @@ def _estimate_below(sync: "Sync", walk: "EndpointWalk", parent: "EndpointWalk") 
     for values in parent.due:
         if is_known_empty(parent.endpoint, values) or is_known_empty(walk.endpoint, values):
             continue
-        count = whole(values.get(parent.endpoint.counter))
+        count = parent.lists.counter(values)
         before = whole(parent.lists.counted_before(values)) if parent.lists.is_incremental(values) else 0
         new = 1 if count is None or before is None else max(count - before, 0)
         estimate += math.ceil(new * _share_in_window(sync, walk.endpoint, values)) if before == 0 else new
@@ -142,7 +142,7 @@ def _share_in_window(sync: "Sync", endpoint: Endpoint, values: Values) -> float:
 
 def _pages(walk: "EndpointWalk", values: Values) -> int:
     """Requests for one list."""
-    rows = whole(values.get(walk.endpoint.counter)) if walk.endpoint.counter else None
+    rows = walk.lists.counter(values)
     if rows is None or walk.lists.is_incremental(values) or not walk.endpoint.history:
         return 1
     return max(1, -(-rows // PAGE))

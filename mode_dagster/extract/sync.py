@@ -28,7 +28,7 @@ from mode_dagster.extract.report import Report
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.stored import Stored
 from mode_dagster.extract.walk import EndpointWalk
-from mode_dagster.settings import SANDBOX, Settings, load_settings
+from mode_dagster.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class Sync:
 
     def _refuse_made_up_rows(self, settings: Settings) -> None:
         kind = self.pipeline.destination.destination_name if self.pipeline else "duckdb"
-        if settings.base_url == SANDBOX and kind != "duckdb":
+        if settings.is_sandbox and kind != "duckdb":
             raise ModeConfigError(
                 f"Refused to load the sandbox's made-up workspace into {kind}, where it could be taken for real. "
                 "Point SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL at Mode (delete the line in .dlt/config.toml), or try "
@@ -362,8 +362,7 @@ class Sync:
             stored = self.stored.runs_without_query_runs(since)
         runs = {run["run_token"]: run for run in stored}
         runs |= {run["run_token"]: run for run in self._walks["runs"].values}
-        fresh = [{**run, "is_first_load": run.get("is_first_load", False)} for run in runs.values()]
-        return wanted_runs(fresh, since)
+        return wanted_runs(runs.values(), since)
 
     def age_of_parents(self, route: Route) -> str:
         """How old the stored rows are that stand in for a parent; empty where it was read now."""

@@ -231,7 +231,7 @@ class EndpointWalk:
     def _rows_of_due(self, route: Route) -> Iterator[tuple[Values, list[Row]]]:
         for values, walk in self._walks_of_due():
             rows = self._converted(route, values, walk.rows)
-            counter = self._list_reader.counter(values)
+            counter = self.lists.counter(values)
             self._note_read(values, len(rows), walk.total_count if counter is None else counter)
             yield values, rows
 
