@@ -124,9 +124,7 @@ def endpoints() -> None:
     """List every table and the request that fills it."""
     table = Table("table", "request", "paged", "key", "of each", box=None)
     for endpoint in ENDPOINTS:
-        route = endpoint.rest or endpoint.discovery
-        if route is None:
-            continue
+        route = endpoint.main_route
         base = "/batch" if route.batch else "/api"
         table.add_row(endpoint.name, base + route.path, route.pager, ", ".join(endpoint.key), route.parent or "")
     _console().print(table)

@@ -15,7 +15,7 @@ from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.markdown import words
 from mode_dagster.warehouse.base import literal, quoted
 
-ALSO = {endpoint.parent: endpoint.rest.also for endpoint in ENDPOINTS if endpoint.rest and endpoint.rest.also}
+ALSO = {endpoint.parent: endpoint.main_route.also for endpoint in ENDPOINTS if endpoint.main_route.also}
 """Tables that a parent's name may mean too: a dataset is a report of its own type, and has queries as one."""
 
 

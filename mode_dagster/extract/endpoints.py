@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 DataType = Literal["text", "bigint", "double", "bool", "timestamp", "json"]
 
@@ -167,19 +167,22 @@ class Endpoint:
         return self.rest
 
     @property
+    def main_route(self) -> Route:
+        """Where the rows come from in Mode's own tree, whatever the listing mode; every table has one."""
+        return cast("Route", self.rest or self.discovery)
+
+    @property
     def parent(self) -> str | None:
         """The table above this one in Mode's own tree, whatever the listing mode."""
-        return self.rest.parent if self.rest else None
+        return self.main_route.parent
 
     @property
     def parent_columns(self) -> tuple[Column, ...]:
         """Columns taken from the path: Mode's children do not name their parents."""
-        if self.rest is None:
-            return ()
         own = {column.name for column in self.columns}
         return tuple(
             text(name, f"Token of the {spoken(name.removesuffix('_token'))} that this row belongs to.")
-            for name in self.rest.placeholders
+            for name in self.main_route.placeholders
             if name not in own
         )
 
@@ -191,7 +194,7 @@ class Endpoint:
     @property
     def list_columns(self) -> tuple[str, ...]:
         """The parents' tokens that name one list of this endpoint."""
-        return self.rest.placeholders if self.rest else ()
+        return self.main_route.placeholders
 
 
 GONE = frozenset({403, 404})
