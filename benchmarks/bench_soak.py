@@ -217,9 +217,7 @@ def serve_syncs(pipe: Connection, settings: dict[str, str]) -> None:
             asked = sync.client.adapter.sent
             synced = Synced(
                 requests=sync.requests,
-                changed=sum(
-                    report.lists + report.empty for name, report in sync.reports.items() if name not in listing
-                ),
+                changed=sum(tally.lists + tally.empty for name, tally in sync.tallies.items() if name not in listing),
                 listing=sum(asked.get(name, 0) for name in listing),
                 seconds=time.monotonic() - began,
                 rss=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6,

@@ -26,7 +26,7 @@ from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError, first_line
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import load_options, load_pending, mode_errors, mode_pipeline, no_other_sync
-from mode_dagster.extract.report import Report
+from mode_dagster.extract.plan import Tally
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
@@ -151,19 +151,19 @@ def _materializations(
         if table == LEDGER:
             known = ledger_metadata(pipeline, sync, contents[table])
         else:
-            report = sync.reports[table]
-            context.log.info(f"{table}: {_said(report)}")
-            if report.error is not None:
+            tally = sync.tallies[table]
+            context.log.info(f"{table}: {_said(tally)}")
+            if tally.error is not None:
                 continue
             known = load_metadata(pipeline, table, sync, contents[table])
         yield dg.MaterializeResult(asset_key=result.asset_key, metadata=known)
 
 
-def _said(report: Report) -> str:
+def _said(tally: Tally) -> str:
     """What was fetched of a table, or why nothing had to be."""
-    if report.requests or report.rows:
-        return f"{report.rows:,} rows fetched, {report.requests:,} requests, {report.seconds:.1f} s"
-    return report.note or f"nothing to fetch, {report.unchanged:,} lists are as they were"
+    if tally.requests or tally.rows:
+        return f"{tally.rows:,} rows fetched, {tally.requests:,} requests, {tally.seconds:.1f} s"
+    return tally.note or f"nothing to fetch, {tally.unchanged:,} lists are as they were"
 
 
 @contextmanager

@@ -210,7 +210,7 @@ def test_runs_alone_work_from_the_reports_already_loaded_and_say_how_old_they_ar
     assert set(asked) == {"runs"}
     clock.pass_by(minutes=1)
     sync = load_from(world, "runs")
-    assert sync.reports["runs"].note == "from the reports as they were loaded 3 h ago" or not sync.reports["runs"].lists
+    assert sync.tallies["runs"].note == "from the reports as they were loaded 3 h ago" or not sync.tallies["runs"].lists
 
 
 def test_unfinished_runs_are_completed_later(world, clock, load_from, query):
@@ -244,7 +244,7 @@ def test_reconciling_reads_everything_and_counts_what_was_missed(world, clock, l
     lacking = len(world.world.truth("charts")) - 3
     assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE deleted_at IS NULL") == [(lacking,)]
     sync = load_from(world, reconcile=True)
-    assert sync.reports["charts"].missed == 3
+    assert sync.tallies["charts"].missed == 3
     assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE deleted_at IS NULL") == [(lacking + 3,)]
 
 
@@ -254,7 +254,7 @@ def test_max_requests_bounds_a_sync_and_the_next_ones_go_on(world, clock, load_f
         world.requests.clear()
         sync = load_from(world, max_requests=200)
         assert len(world.requests) <= 200 + 20
-        if not any("max_requests" in report.note for report in sync.reports.values()):
+        if not any("max_requests" in tally.note for tally in sync.tallies.values()):
             break
     assert_true(world)
 
@@ -333,7 +333,7 @@ def test_another_listing_for_a_while_leaves_nothing_behind(world, clock, load_fi
     assert_true(world)
     assert query(columns) == before
     again = load_from(world)
-    assert again.reports["queries"].lists == again.reports["charts"].lists == 0
+    assert again.tallies["queries"].lists == again.tallies["charts"].lists == 0
 
 
 def test_what_hangs_on_a_dataset_goes_with_it_in_the_same_sync(world, clock, load_first, load_from, query):

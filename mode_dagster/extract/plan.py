@@ -1,17 +1,19 @@
-"""The plan of a sync: how much is due, how many requests that is, how long it takes.
+"""A sync in numbers: the plan, which is what is due and how long it takes, and the tally of what was done.
 
-Here: counting and saying it.
-Not here: deciding what is due (`ledger`, `walk`).
+Here: counting what is due, and saying it; the record of what was done.
+Not here: deciding what is due (`ledger`, `walk`), counting what was done (`walk`), showing it (`materialization`).
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mode_dagster.extract.client import PAGE
 from mode_dagster.extract.endpoints import Endpoint
+from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.ledger import Values, is_known_empty, is_listing, moment
 from mode_dagster.extract.limiter import WINDOW_MARGIN
 from mode_dagster.extract.rows import whole
@@ -73,6 +75,36 @@ class Plan:
         return f"progress: {done:,} of {done + self.requests:,} requests, {rate:.1f} a second, {left} left"
 
 
+@dataclass
+class Tally:
+    """What one sync did for one endpoint."""
+
+    rows: int = 0
+    """Rows fetched."""
+    lists: int = 0
+    """Lists read to their end: one, or one a parent."""
+    unchanged: int = 0
+    """Lists not asked for, because nothing moved since they were loaded."""
+    empty: int = 0
+    """Lists not asked for, because Mode's counter says that they are empty."""
+    skipped: Counter[int] = field(default_factory=Counter)
+    """Lists that Mode refused with a tolerated status, by status."""
+    counted: int | None = None
+    """Rows by Mode's own counters, over the lists that have one and were read in full; None where none was."""
+    counted_rows: int = 0
+    """Rows fetched from those same lists."""
+    missed: int = 0
+    """Rows by which lists that seemed unchanged differ from what is stored; only a reconciling sync looks."""
+    requests: int = 0
+    """Requests made, retries included."""
+    seconds: float = 0.0
+    """From the first request to the last row."""
+    note: str = ""
+    """Why there is nothing, or not everything; empty if all is there."""
+    error: ModeError | None = None
+    """What stopped it."""
+
+
 def duration(seconds: float) -> str:
     """A length of time as people say it."""
     if seconds < 90:
@@ -103,7 +135,7 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
         tables.append(
             PlannedTable(
                 table=walk.endpoint.name,
-                lists=len(walk.due) + walk.report.unchanged,
+                lists=len(walk.due) + walk.tally.unchanged,
                 due=len(walk.due),
                 requests=sum(_pages(walk, values) for values in asked),
                 settled=len(walk.left) - len(asked),

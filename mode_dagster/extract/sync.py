@@ -23,8 +23,7 @@ from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeErro
 from mode_dagster.extract.ledger import Values, kept_for_children, ledger_row, wanted_runs
 from mode_dagster.extract.limiter import WORKERS
 from mode_dagster.extract.personal import Privacy
-from mode_dagster.extract.plan import Plan, make_plan
-from mode_dagster.extract.report import Report
+from mode_dagster.extract.plan import Plan, Tally, make_plan
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.stored import Stored
 from mode_dagster.extract.walk import EndpointWalk
@@ -47,7 +46,7 @@ class Sync:
         reconcile: Read everything whether it moved or not, and count what was missed.
         accept_shrunk: Listings that may be far shorter than what is stored.
         only_reports: Tokens of the only reports whose queries, charts, runs and so on are read; none means all.
-        isolate: Whether an endpoint that fails leaves the others running (its `Report.error` says so), or raises.
+        isolate: Whether an endpoint that fails leaves the others running (its `Tally.error` says so), or raises.
         say: Told the plan and the progress, in sentences.
     """
 
@@ -96,7 +95,7 @@ class Sync:
         self.close()
 
     def close(self) -> None:
-        """Ends threads and connections; the reports stay."""
+        """Ends threads and connections; the tallies stay."""
         self._stack.close()
 
     @property
@@ -116,17 +115,17 @@ class Sync:
         return self._client.requests if self._client else 0
 
     @property
-    def reports(self) -> Mapping[str, Report]:
+    def tallies(self) -> Mapping[str, Tally]:
         """What was done for each endpoint; nothing for those that were not read or had nothing due."""
         if self._client:
             for name, walk in self._walks.items():
-                walk.report.requests = self._client.adapter.sent[name]
-        return {name: walk.report for name, walk in self._walks.items()}
+                walk.tally.requests = self._client.adapter.sent[name]
+        return {name: walk.tally for name, walk in self._walks.items()}
 
     @property
     def failures(self) -> Mapping[str, ModeError]:
         """What stopped each endpoint that did not end well."""
-        return {name: walk.report.error for name, walk in self._walks.items() if walk.report.error}
+        return {name: walk.tally.error for name, walk in self._walks.items() if walk.tally.error}
 
     def open(self) -> None:
         """Reads the settings and what is stored, and gets ready to ask, once.
