@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("answers", "client", "due", "ledger", "limiter", "plan", "reading", "stored", "walk")
+MODULES = ("client", "due", "ledger", "limiter", "plan", "reading", "responses", "stored", "walk")
 QUICK = ("client", "plan", "rows", "sync")
 LOADING = ("plan", "incremental", "lost_access")
 UNSTEADY = ("rate_limit", "pauses_all", "grows_back", "retry_after")

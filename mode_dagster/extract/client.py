@@ -23,13 +23,6 @@ from dlt.sources.helpers.requests import Client
 from dlt.sources.helpers.rest_client.auth import AuthConfigBase, BearerTokenAuth, HttpBasicAuth
 from dlt.sources.helpers.rest_client.client import RESTClient
 
-from mode_dagster.extract.answers import (
-    RETRY_EXCEPTIONS,
-    RETRY_STATUSES,
-    is_not_json,
-    network_errors,
-    read_body,
-)
 from mode_dagster.extract.endpoints import Pager, Route
 from mode_dagster.extract.errors import (
     ModeAuthError,
@@ -38,6 +31,13 @@ from mode_dagster.extract.errors import (
     ModeResponseError,
 )
 from mode_dagster.extract.limiter import LimitedAdapter
+from mode_dagster.extract.responses import (
+    RETRY_EXCEPTIONS,
+    RETRY_STATUSES,
+    is_not_json,
+    network_errors,
+    read_body,
+)
 from mode_dagster.extract.rows import counters, has_list, next_page, next_token, read_rows
 from mode_dagster.settings import Settings
 

@@ -16,7 +16,7 @@ import requests
 from pyrate_limiter import InMemoryBucket, Limiter, Rate
 from requests.adapters import HTTPAdapter
 
-from mode_dagster.extract.answers import seconds_to_wait
+from mode_dagster.extract.responses import seconds_to_wait
 
 WORKERS = 20
 """Threads that ask at once: enough to use 4 requests a second when an answer takes 5 seconds."""
