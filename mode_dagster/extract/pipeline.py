@@ -1,6 +1,6 @@
 """Where the rows go: dlt's pipeline, its destination and dataset.
 
-Here: names that other tools rely on, and what may not be mixed.
+Here: names that other tools rely on, what may not be mixed, locks, and the naming of what goes wrong.
 Not here: what is loaded (`source`), Dagster.
 """
 

@@ -1,6 +1,6 @@
 """What the destination holds, as far as a sync must know it; and the marks on what is gone.
 
-Here: all SQL on the loaded tables.
+Here: all SQL that a sync needs.
 Not here: what follows from it (`ledger`, `sync`).
 """
 
