@@ -8,6 +8,7 @@ A table that could not be read is not materialized, and Dagster skips only what 
 `every_table_was_read` of the ledger then makes the run fail by name.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Any
 import dagster as dg
 from dagster_dlt import dlt_assets
 from dagster_dlt.dlt_event_iterator import DltEventType
+from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 from pydantic import Field
@@ -25,10 +27,9 @@ from mode_dagster.contents import look_into
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError, first_line
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import load_options, load_pending, mode_errors, mode_pipeline, no_other_sync
+from mode_dagster.extract.pipeline import load, load_options, mode_errors, mode_pipeline
 from mode_dagster.extract.plan import Tally
 from mode_dagster.extract.source import mode_analytics_source
-from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
 from mode_dagster.materialization import FAILED, ledger_metadata, load_metadata, plan_metadata
 from mode_dagster.resources import ModeDltResource
@@ -90,17 +91,16 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: SyncConfig, mode_dlt: ModeDltResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
         selected = frozenset(key.path[-1] for key in context.selected_asset_keys)
+
+        def run(source: DltSource) -> list[DltEventType]:
+            return list(mode_dlt.run(context=context, dlt_source=source, **load_options()))
+
         with _as_failure(), _sync(context, config, names, pipeline) as sync:
             if config.dry_run:
                 _say_plan(context, names, sync, selected - {LEDGER})
                 return
-            with mode_errors(), no_other_sync(pipeline):
-                load_pending(pipeline)
-                for _ in sync.checkpoints(selected - {LEDGER}):
-                    results = list(
-                        mode_dlt.run(context=context, dlt_source=mode_analytics_source(sync), **load_options())
-                    )
-                mark_deleted(pipeline, sync.settings.listing, sync.now())
+            # those of the last part stand for all
+            (results,) = deque(load(pipeline, sync, selected - {LEDGER}, run), maxlen=1)
             if sync.failures and _is_worth_another_try(context, sync.failures):
                 raise _failure(sync.failures)
             yield from _materializations(context, pipeline, sync, results)
