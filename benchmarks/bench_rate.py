@@ -49,7 +49,7 @@ def load_once(sandbox: Sandbox, query_run_days: int) -> tuple[int, float]:
         began = time.monotonic()
         with Sync(settings, pipeline=pipeline, say=lambda sentence: print(sentence, file=sys.stderr)) as sync:
             list(load(pipeline, sync))
-            return sync.client.refused, time.monotonic() - began
+            return sync.client.adapter.refused, time.monotonic() - began
 
 
 if __name__ == "__main__":

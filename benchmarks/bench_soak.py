@@ -214,12 +214,10 @@ def serve_syncs(pipe: Connection, settings: dict[str, str]) -> None:
             for info in load(pipeline, sync):
                 info.raise_on_failed_jobs()
             listing = [e.name for e in ENDPOINTS if is_listing(e, sync.settings.listing)]
-            asked = sync.client.requests_by_endpoint
+            asked = sync.client.adapter.sent
             synced = Synced(
                 requests=sync.requests,
-                changed=sum(
-                    report.lists + report.empty for name, report in sync.reports.items() if name not in listing
-                ),
+                changed=sum(tally.lists + tally.empty for name, tally in sync.tallies.items() if name not in listing),
                 listing=sum(asked.get(name, 0) for name in listing),
                 seconds=time.monotonic() - began,
                 rss=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6,

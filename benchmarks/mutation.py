@@ -24,8 +24,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("answers", "audit_log", "client", "due", "ledger", "limiter", "plan", "reading", "stored", "walk")
-QUICK = ("answers", "client", "plan", "rows", "sync")
+MODULES = ("audit_log", "client", "due", "ledger", "limiter", "plan", "reading", "responses", "stored", "walk")
+QUICK = ("client", "plan", "responses", "rows", "sync")
 LOADING = ("plan", "incremental", "lost_access")
 UNSTEADY = ("rate_limit", "pauses_all", "grows_back", "retry_after")
 """Tests that measure time, which is not to be had where several run at once."""

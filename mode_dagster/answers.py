@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.pipeline import read_warehouse
+from mode_dagster.markdown import words
 from mode_dagster.models import ModelError
 from mode_dagster.warehouse import Warehouse, WarehouseError
 from mode_dagster.workspace import Workspace
@@ -35,9 +36,6 @@ class Answer:
 
 def three_answers(workspace: Workspace) -> Sequence[Answer]:
     """What fails most, what costs most for nobody, what is read most.
-
-    Args:
-        workspace: Whose models.
 
     Raises:
         NoAnswersError: Nothing is loaded, a model is missing, or another program has it open.
@@ -66,8 +64,8 @@ def _failing(facts: Facts) -> str:
     worst = max(facts.failing, key=lambda report: report["failing_streak"])
     why = ": ".join(filter(None, [worst["last_error_code"], worst["last_error_message"]]))
     return _line(
-        f"{_name(worst)}: {_count(worst['failing_streak'], 'run')} failed since {_time(worst['failing_since'])}"
-        f"{f' ({why})' if why else ''}. Failing now: {_count(len(facts.failing), 'report')}."
+        f"{_name(worst)}: {words(worst['failing_streak'], 'run')} failed since {_time(worst['failing_since'])}"
+        f"{f' ({why})' if why else ''}. Failing now: {words(len(facts.failing), 'report')}."
     )
 
 
@@ -76,7 +74,7 @@ def _unused(facts: Facts, scheduled: Sequence[Row]) -> str:
         first = facts.stale[0]
         return _line(
             f"{_name(first)}: no person has used it for {first['unused_days']:,} days, and its runs took "
-            f"{first['run_minutes_30d']:,.0f} minutes in 30 days. Unused in all: {_count(len(facts.stale), 'report')}, "
+            f"{first['run_minutes_30d']:,.0f} minutes in 30 days. Unused in all: {words(len(facts.stale), 'report')}, "
             f"{facts.stale_minutes:,.0f} minutes."
         )
     used = "No report has gone unused for 90 days."
@@ -85,14 +83,14 @@ def _unused(facts: Facts, scheduled: Sequence[Row]) -> str:
     costliest = scheduled[0]
     return _line(
         f"{used} The schedule that costs most is that of {_name(costliest)}: "
-        f"{costliest['minutes']:,.0f} minutes in {_count(costliest['runs'], 'run')} of the last 30 days."
+        f"{costliest['minutes']:,.0f} minutes in {words(costliest['runs'], 'run')} of the last 30 days."
     )
 
 
 def _table(table: Row) -> str:
     return _line(
-        f"{table['qualified_name']}: {_count(table['reports'], 'report')} read it "
-        f"with {_count(table['queries'], 'query', 'queries')}."
+        f"{table['qualified_name']}: {words(table['reports'], 'report')} read it "
+        f"with {words(table['queries'], 'query', 'queries')}."
     )
 
 
@@ -121,10 +119,6 @@ def _costliest_schedules(warehouse: Warehouse, workspace: Workspace) -> Sequence
 
 def _name(report: Row) -> str:
     return report["report_name"] or "(no name)"
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def _time(moment: datetime) -> str:

@@ -8,6 +8,7 @@ A table that could not be read is not materialized, and Dagster skips only what 
 `every_table_was_read` of the ledger then makes the run fail by name.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Any
 import dagster as dg
 from dagster_dlt import dlt_assets
 from dagster_dlt.dlt_event_iterator import DltEventType
+from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 from pydantic import Field
@@ -25,10 +27,9 @@ from mode_dagster.contents import look_into
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError, first_line
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import load_options, load_pending, mode_errors, mode_pipeline, no_other_sync
-from mode_dagster.extract.report import Report
+from mode_dagster.extract.pipeline import load, load_options, mode_errors, mode_pipeline
+from mode_dagster.extract.plan import Tally
 from mode_dagster.extract.source import mode_analytics_source
-from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
 from mode_dagster.materialization import FAILED, ledger_metadata, load_metadata, plan_metadata
 from mode_dagster.resources import ModeDltResource
@@ -90,17 +91,16 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: SyncConfig, mode_dlt: ModeDltResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
         selected = frozenset(key.path[-1] for key in context.selected_asset_keys)
+
+        def run(source: DltSource) -> list[DltEventType]:
+            return list(mode_dlt.run(context=context, dlt_source=source, **load_options()))
+
         with _as_failure(), _sync(context, config, names, pipeline) as sync:
             if config.dry_run:
                 _say_plan(context, names, sync, selected - {LEDGER})
                 return
-            with mode_errors(), no_other_sync(pipeline):
-                load_pending(pipeline)
-                for _ in sync.checkpoints(selected - {LEDGER}):
-                    results = list(
-                        mode_dlt.run(context=context, dlt_source=mode_analytics_source(sync), **load_options())
-                    )
-                mark_deleted(pipeline, sync.settings.listing, sync.now())
+            # those of the last part stand for all
+            (results,) = deque(load(pipeline, sync, selected - {LEDGER}, run), maxlen=1)
             if sync.failures and _is_worth_another_try(context, sync.failures):
                 raise _failure(sync.failures)
             yield from _materializations(context, pipeline, sync, results)
@@ -151,19 +151,19 @@ def _materializations(
         if table == LEDGER:
             known = ledger_metadata(pipeline, sync, contents[table])
         else:
-            report = sync.reports[table]
-            context.log.info(f"{table}: {_said(report)}")
-            if report.error is not None:
+            tally = sync.tallies[table]
+            context.log.info(f"{table}: {_said(tally)}")
+            if tally.error is not None:
                 continue
             known = load_metadata(pipeline, table, sync, contents[table])
         yield dg.MaterializeResult(asset_key=result.asset_key, metadata=known)
 
 
-def _said(report: Report) -> str:
+def _said(tally: Tally) -> str:
     """What was fetched of a table, or why nothing had to be."""
-    if report.requests or report.rows:
-        return f"{report.rows:,} rows fetched, {report.requests:,} requests, {report.seconds:.1f} s"
-    return report.note or f"nothing to fetch, {report.unchanged:,} lists are as they were"
+    if tally.requests or tally.rows:
+        return f"{tally.rows:,} rows fetched, {tally.requests:,} requests, {tally.seconds:.1f} s"
+    return tally.note or f"nothing to fetch, {tally.unchanged:,} lists are as they were"
 
 
 @contextmanager
@@ -172,7 +172,8 @@ def _as_failure() -> Iterator[None]:
     try:
         yield
     except ModeError as error:
-        raise dg.Failure(str(error), metadata=_metadata(error), allow_retries=error.retryable) from None
+        status = {} if error.status is None else {"http_status": error.status}
+        raise dg.Failure(str(error), metadata=status, allow_retries=error.retryable) from None
     except PipelineStepFailed as failed:
         reason = first_line(failed.exception or failed)[:500]
         raise dg.Failure(f"dlt could not {failed.step} the rows: {reason}") from failed
@@ -198,10 +199,6 @@ def say_failures(failures: Mapping[str, str]) -> str:
     """Which tables could not be read and why."""
     lines = "\n".join(f"- {table}: {error}" for table, error in failures.items())
     return f"{len(failures)} of the tables could not be read completely; all others were loaded.\n{lines}"
-
-
-def _metadata(error: ModeError) -> Mapping[str, int]:
-    return {"http_status": error.status} if error.status is not None else {}
 
 
 def build_ledger_check(workspace: Workspace | None = None) -> dg.AssetChecksDefinition:

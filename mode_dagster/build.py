@@ -35,14 +35,9 @@ def build_mode_definitions(
 ) -> dg.Definitions:
     """Assets, checks, jobs, schedules, sensors and resources for one Mode workspace.
 
-    Reads no secret and asks nothing.
+    `name`, `key_prefix` and `group_name` are those of `Workspace`. Reads no secret and asks nothing.
 
     Args:
-        name: Tells this workspace from others in the same code location: its settings are then in
-            `[sources.mode_analytics_source.<name>]`, and schemas, jobs and pool end in `_<name>`. The only workspace
-            needs none.
-        key_prefix: Goes before `mode/<table>` and `mode_marts/<model>`; a named workspace without one takes its name.
-        group_name: One asset group for everything, instead of one for each family of tables.
         external_tables: From database, schema and table to the asset key of a table that Mode's queries read, to show
             it upstream of `mode/queries`; None means as the setting of that name says.
 

@@ -124,9 +124,7 @@ def endpoints() -> None:
     """List every table and the request that fills it."""
     table = Table("table", "request", "paged", "key", "of each", box=None)
     for endpoint in ENDPOINTS:
-        route = endpoint.rest or endpoint.discovery
-        if route is None:
-            continue
+        route = endpoint.main_route
         base = "/batch" if route.batch else "/api"
         table.add_row(endpoint.name, base + route.path, route.pager, ", ".join(endpoint.key), route.parent or "")
     _console().print(table)
@@ -184,7 +182,8 @@ def loaded(name: str) -> None:
 
     Reads Dagster's own records, so DAGSTER_HOME must be the one that the job ran with.
     """
-    from mode_dagster.loaded import destination, last_loads
+    from mode_dagster.extract.pipeline import database_path, destination_type
+    from mode_dagster.materialization import last_loads
 
     if not Path(os.environ.get("DAGSTER_HOME") or "/dev/null").is_dir():
         raise click.ClickException(
@@ -197,15 +196,14 @@ def loaded(name: str) -> None:
     table = Table("table", "rows", "fetched", "requests", "seconds", "note", box=None)
     for column in table.columns[1:5]:
         column.justify = "right"
-    for load in loads:
-        numbers = [f"{number:,}" for number in (load.rows, load.fetched, load.requests)]
-        table.add_row(load.table, *numbers, f"{load.seconds:.1f}", load.note)
+    for loaded_table, load in loads.items():
+        numbers = [f"{load.get(fact) or 0:,}" for fact in ("dagster/row_count", "rows_fetched", "requests")]
+        note = "; ".join(str(load[fact]) for fact in ("note", "refused_by_status") if load.get(fact))
+        table.add_row(loaded_table, *numbers, f"{load.get('seconds') or 0:.1f}", note)
     _console().print(table)
-    total = sum(load.requests for load in loads)
-    try:
-        where = destination()
-    except ModeError as error:
-        raise click.ClickException(str(error)) from None
+    total = sum(load.get("requests") or 0 for load in loads.values())
+    kind = destination_type()
+    where = f"DuckDB file: {database_path()}" if kind == "duckdb" else f"Destination: {kind}"
     _console().print(f"{len(loads)} tables, {total:,} requests. {where}", soft_wrap=True)
 
 

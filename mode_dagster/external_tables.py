@@ -49,7 +49,6 @@ def build_external_tables(workspace: Workspace, key: KeyOf = full_name) -> list[
     `with_external_tables` it is right.
 
     Args:
-        workspace: Whose queries.
         key: Which asset a table is, to meet those of dbt or ingestion: for example
             `lambda database, schema, table: [schema.lower(), table.lower()]`. Tables with the same key become one.
     """
@@ -73,7 +72,6 @@ def with_external_tables(
 
     Args:
         assets: What `mode_dagster.assets.build_assets` gives.
-        workspace: Whose assets.
         tables: What `build_external_tables` gives.
     """
     queries = workspace.table_key("queries")

@@ -119,7 +119,6 @@ def failing_reports(workspace: Workspace, told: Collection[str] = ()) -> list[Re
     """Reports that used to work and fail now, the newest failure first, and those of `told` whether they fail or not.
 
     Args:
-        workspace: Whose tables.
         told: Tokens of reports that are known to fail.
 
     Raises:

@@ -31,11 +31,9 @@ class Limit:
 DAILY = Limit(warn=timedelta(hours=30), fail=timedelta(hours=50))
 """A daily load that is six hours late warns nobody, one that was left out does; two in a row are a failure."""
 HOURLY = Limit(warn=timedelta(hours=6), fail=timedelta(hours=12))
-"""Much more than an hour: a weekly reconciling sync of a big workspace keeps the hourly ones waiting for hours."""
+"""Much more than an hour: a weekly reconciling sync of a big workspace keeps the hourly ones waiting for hours.
+
+The ledger's, too, which every load writes.
+"""
 
 LIMITS: Mapping[Family, Limit] = {**dict.fromkeys(Family, DAILY), Family.RUNS: HOURLY}
-
-
-def freshness_policy(family: Family | None = None) -> dg.FreshnessPolicy:
-    """The policy of a family's tables; without a family that of the ledger, which every load writes."""
-    return (LIMITS[family] if family else HOURLY).policy

@@ -32,10 +32,6 @@ def build_jobs(
     """The jobs of one workspace.
 
     Args:
-        workspace: What they are called.
-        tables: The loaded tables.
-        models: What is computed from them.
-        retry: When a step that failed is tried again.
         executor: Where steps are worked; in one process, they never wait for each other's lock of a DuckDB file.
     """
     computed = dg.AssetSelection.assets(*models)

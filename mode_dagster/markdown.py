@@ -1,4 +1,4 @@
-"""Rows as a Markdown table that whatever people write into Mode can't break out of.
+"""Numbers with their noun, and rows as a Markdown table that whatever people write into Mode can't break out of.
 
 Here: escaping and shortening of cells.
 Not here: which rows to show.
@@ -18,6 +18,11 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str
         return "No rows."
     head, *body = [[_cell(value) for value in line] for line in (columns, *rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(columns), *body))
+
+
+def words(count: int, one: str, many: str = "") -> str:
+    """`1,204 rows`, `1 row`."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def _cell(value: Any) -> str:

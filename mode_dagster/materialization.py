@@ -1,9 +1,9 @@
 """What a load adds to the page of each asset: numbers, and whether all is there.
 
-Here: from a sync's reports and the loaded tables to Dagster metadata.
+Here: from a sync's tallies and the loaded tables to Dagster metadata, and back from Dagster's event log.
 Not here: loading (`assets`), looking into the tables (`contents`), what is known before a load (`translator`).
 
-Numbers show as plots over time under "Plots" of the asset's page; `mode-dagster loaded` reads some of them back.
+Numbers show as plots over time under "Plots" of the asset's page; `mode-dagster loaded` shows some of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,14 @@ import dagster as dg
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.contents import Contents
+from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.plan import Plan, PlannedTable
-from mode_dagster.extract.report import Report
+from mode_dagster.extract.plan import Plan, PlannedTable, Tally
 from mode_dagster.extract.sync import Sync
-from mode_dagster.markdown import markdown_table
+from mode_dagster.markdown import markdown_table, words
 from mode_dagster.settings import Settings
 from mode_dagster.translator import documented_columns
+from mode_dagster.workspace import Workspace
 
 FAILED = "failed_tables"
 """Metadata of the ledger: what stopped each table that could not be read in that sync."""
@@ -32,30 +33,30 @@ SHORTEST = 0.1
 
 def load_metadata(pipeline: Pipeline, table: str, sync: Sync, contents: Contents) -> Mapping[str, Any]:
     """Metadata of one materialization."""
-    report = sync.reports[table]
+    tally = sync.tallies[table]
     metadata = {
-        "completeness": dg.MetadataValue.md(completeness(report)),
+        "completeness": dg.MetadataValue.md(completeness(tally)),
         **_stored(pipeline, table, contents),
         "dagster/column_schema": _real_columns(pipeline, table),
-        **_effort(report.requests, report.seconds),
-        "rows_fetched": report.rows,
-        "lists_read": report.lists,
-        "lists_unchanged": report.unchanged,
-        "lists_known_empty": report.empty,
-        "lists_refused": report.skipped.total(),
+        **_effort(tally.requests, tally.seconds),
+        "rows_fetched": tally.rows,
+        "lists_read": tally.lists,
+        "lists_unchanged": tally.unchanged,
+        "lists_known_empty": tally.empty,
+        "lists_refused": tally.skipped.total(),
         **page_in_mode(sync.settings),
     }
     if sync.plan is not None:
         metadata["plan"] = str(sync.plan)
-    if report.counted is not None:
-        metadata["rows_by_mode_counter"] = report.counted
-        metadata["rows_of_counted_lists"] = report.counted_rows
-    if report.missed:
-        metadata["rows_missed_before"] = report.missed
-    if report.skipped:
-        metadata["refused_by_status"] = _by_status(report)
-    if report.note:
-        metadata["note"] = report.note
+    if tally.counted is not None:
+        metadata["rows_by_mode_counter"] = tally.counted
+        metadata["rows_of_counted_lists"] = tally.counted_rows
+    if tally.missed:
+        metadata["rows_missed_before"] = tally.missed
+    if tally.skipped:
+        metadata["refused_by_status"] = _by_status(tally)
+    if tally.note:
+        metadata["note"] = tally.note
     return metadata
 
 
@@ -64,42 +65,53 @@ def ledger_metadata(pipeline: Pipeline, sync: Sync, contents: Contents) -> Mappi
     failed = {FAILED: {table: str(error) for table, error in sync.failures.items()}} if sync.failures else {}
     return {
         **failed,
-        "tables": dg.MetadataValue.md(markdown_table(TABLE_FACTS, [_facts(*item) for item in sync.reports.items()])),
+        "tables": dg.MetadataValue.md(markdown_table(TABLE_FACTS, [_facts(*item) for item in sync.tallies.items()])),
         **_stored(pipeline, LEDGER, contents),
         "dagster/column_schema": documented_columns(LEDGER),
-        **_effort(sync.requests, max(report.seconds for report in sync.reports.values())),
-        "refused_429": sync.client.refused,
+        **_effort(sync.requests, max(tally.seconds for tally in sync.tallies.values())),
+        "refused_429": sync.client.adapter.refused,
         "plan": str(sync.plan),
         **page_in_mode(sync.settings),
     }
 
 
-def completeness(report: Report) -> str:
+def last_loads(workspace: Workspace) -> Mapping[str, Mapping[str, Any]]:
+    """Metadata of the latest materialization of each table that has one, in the catalogue's order.
+
+    A key prefix of somebody else's project is not known here.
+    """
+    with dg.DagsterInstance.get() as instance:
+        tables = [endpoint.name for endpoint in ENDPOINTS]
+        events = {table: instance.get_latest_materialization_event(workspace.table_key(table)) for table in tables}
+    return {
+        table: {name: value.value for name, value in event.asset_materialization.metadata.items()}
+        for table, event in events.items()
+        if event is not None and event.asset_materialization is not None
+    }
+
+
+def completeness(tally: Tally) -> str:
     """Whether all is there, and how that is known; Markdown."""
     lists = [
-        f"{_times(report.lists, 'list')} read to the end",
-        f"{report.unchanged:,} unchanged since the last load" if report.unchanged else "",
-        f"{report.empty:,} empty by Mode's counter" if report.empty else "",
-        f"{report.skipped.total():,} refused by Mode ({_by_status(report)})" if report.skipped else "",
+        f"{words(tally.lists, 'list')} read to the end",
+        f"{tally.unchanged:,} unchanged since the last load" if tally.unchanged else "",
+        f"{tally.empty:,} empty by Mode's counter" if tally.empty else "",
+        f"{tally.skipped.total():,} refused by Mode ({_by_status(tally)})" if tally.skipped else "",
     ]
-    missed = f"{_times(report.missed, 'row')} had been missed by earlier loads" if report.missed else ""
-    facts = [", ".join(filter(None, lists)), _counted(report), missed, report.note]
+    missed = f"{words(tally.missed, 'row')} had been missed by earlier loads" if tally.missed else ""
+    facts = [", ".join(filter(None, lists)), _counted(tally), missed, tally.note]
     return "\n".join(f"- {fact}" for fact in facts if fact)
 
 
-def _counted(report: Report) -> str:
-    if report.counted is None:
+def _counted(tally: Tally) -> str:
+    if tally.counted is None:
         return ""
-    verdict = "the same" if report.counted == report.counted_rows else f"**{report.counted_rows:,} were read**"
-    return f"Mode's counters say {_times(report.counted, 'row')} for the lists that have one: {verdict}"
+    verdict = "the same" if tally.counted == tally.counted_rows else f"**{tally.counted_rows:,} were read**"
+    return f"Mode's counters say {words(tally.counted, 'row')} for the lists that have one: {verdict}"
 
 
-def _by_status(report: Report) -> str:
-    return ", ".join(f"{n} x HTTP {status}" for status, n in sorted(report.skipped.items()))
-
-
-def _times(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _by_status(tally: Tally) -> str:
+    return ", ".join(f"{n} x HTTP {status}" for status, n in sorted(tally.skipped.items()))
 
 
 def _stored(pipeline: Pipeline, table: str, contents: Contents) -> Mapping[str, Any]:
@@ -127,9 +139,9 @@ def page_in_mode(settings: Settings) -> Mapping[str, Any]:
     return {"workspace_in_mode": dg.MetadataValue.url(f"https://{host}/{quote(settings.workspace)}")}
 
 
-def _facts(table: str, report: Report) -> Sequence[Any]:
-    found = report.error or report.note or (_by_status(report) if report.skipped else "")
-    return (table, report.rows, report.requests, report.lists, report.unchanged, found)
+def _facts(table: str, tally: Tally) -> Sequence[Any]:
+    found = tally.error or tally.note or (_by_status(tally) if tally.skipped else "")
+    return (table, tally.rows, tally.requests, tally.lists, tally.unchanged, found)
 
 
 def plan_metadata(plan: Plan, table: PlannedTable) -> Mapping[str, Any]:

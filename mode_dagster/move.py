@@ -41,7 +41,6 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
 
     Args:
         file: The DuckDB file that was loaded into so far.
-        workspace: Whose tables.
 
     Returns:
         How many rows were copied, by table.

@@ -9,7 +9,7 @@ Not here: parsing (`lineage`), assets and checks (`references`).
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -169,7 +169,6 @@ def answer_all(queries: Sequence[Query], known: Mapping[str, Answer], now: datet
     Args:
         queries: What is asked of; texts that are the same are parsed once.
         known: Answers of earlier runs.
-        now: When this one is.
     """
     lasting = {
         key: answer for key, answer in known.items() if answer.references.is_final or now - answer.parsed_at < TRY_AGAIN
@@ -187,8 +186,6 @@ def write_tables(
     """Makes the three tables anew, all or none.
 
     Args:
-        warehouse: Where the loaded tables are.
-        workspace: Whose tables.
         queries: Their rows, in this order.
         answers: What is known of each query's text.
     """
@@ -206,7 +203,13 @@ def _rows(queries: Sequence[Query], answers: Mapping[str, Answer]) -> Mapping[st
         found[PARSES].append(_parse_row(query, answer))
         for reference in answer.references.references:
             about = _about(query, answer.references, reference)
-            found[TABLES].append({**about, **_flags(reference)})
+            told = {
+                "kind": reference.kind,
+                "is_guessed": reference.is_guessed,
+                "is_direct": reference.is_direct,
+                "via_definition": ", ".join(reference.definitions) or None,
+            }
+            found[TABLES].append({**about, **told})
             found[COLUMNS] += [{**about, "column_name": column} for column in reference.columns]
     return found
 
@@ -222,7 +225,7 @@ def _parse_row(query: Query, answer: Answer) -> dict[str, Any]:
         "seconds": round(answer.seconds, 4),
         "parsed_at": answer.parsed_at.isoformat(),
         "text_hash": query.text_hash,
-        "answer": references.as_document(),
+        "answer": asdict(references),
     }
 
 
@@ -250,12 +253,3 @@ def _about(query: Query, references: References, reference: TableReference) -> d
 def _quoted(part: str) -> str:
     """A part of a name; one that has a dot in it could be mistaken for two."""
     return f'"{part}"' if "." in part else part
-
-
-def _flags(reference: TableReference) -> dict[str, Any]:
-    return {
-        "kind": reference.kind,
-        "is_guessed": reference.is_guessed,
-        "is_direct": reference.is_direct,
-        "via_definition": ", ".join(reference.definitions) or None,
-    }

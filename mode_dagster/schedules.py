@@ -13,19 +13,14 @@ from mode_dagster.jobs import Job
 from mode_dagster.settings import Operation
 from mode_dagster.workspace import Workspace
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
 ONLY_SYNCED = "spaces"
 """A table that the hourly job does not load."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Timing:
     """When one job runs, and what it gives way to."""
 
     job: str
@@ -40,15 +35,15 @@ class Plan:
     """Whether the models that it builds need what only a sync loads."""
 
 
-PLANS = (
-    Plan(
+TIMINGS = (
+    Timing(
         "mode_sync",
         "sync_cron",
         "day",
         ("mode_sync", "mode_reconcile"),
         "Daily, at a time when Mode's own nightly jobs (01:00 UTC) are over and few people use its rate limit.",
     ),
-    Plan(
+    Timing(
         "mode_runs_hourly",
         "runs_cron",
         "hour",
@@ -56,7 +51,7 @@ PLANS = (
         "Hourly, off the full and half hours for which reports are scheduled: their runs have ended, and are in.",
         needs_sync=True,
     ),
-    Plan(
+    Timing(
         "mode_reconcile",
         "reconcile_cron",
         "week",
@@ -67,22 +62,18 @@ PLANS = (
 
 
 def build_schedules(workspace: Workspace, jobs: Sequence[Job], operation: Operation) -> list[dg.ScheduleDefinition]:
-    """A schedule for each job, called `<job>_schedule`; on or off as the setting `schedules` says.
-
-    Args:
-        workspace: What the jobs are called.
-        jobs: Those of `build_jobs`.
-        operation: The hours.
-    """
+    """A schedule for each job, called `<job>_schedule`; on or off as the setting `schedules` says."""
     by_name = {job.name: job for job in jobs}
-    return [_schedule(workspace, by_name[workspace.named(plan.job)], plan, operation) for plan in PLANS]
+    return [_schedule(workspace, by_name[workspace.named(timing.job)], timing, operation) for timing in TIMINGS]
 
 
-def _schedule(workspace: Workspace, job: Job, plan: Plan, operation: Operation) -> dg.ScheduleDefinition:
-    covering = [workspace.named(name) for name in plan.covered_by]
+def _schedule(workspace: Workspace, job: Job, timing: Timing, operation: Operation) -> dg.ScheduleDefinition:
+    covering = [workspace.named(name) for name in timing.covered_by]
 
     def start(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        if plan.needs_sync and not context.instance.get_latest_materialization_event(workspace.table_key(ONLY_SYNCED)):
+        if timing.needs_sync and not context.instance.get_latest_materialization_event(
+            workspace.table_key(ONLY_SYNCED)
+        ):
             return dg.SkipReason(f"{workspace.named('mode_sync')} has not loaded anything yet; start it once.")
         unfinished = unfinished_run(context.instance, covering)
         if unfinished is not None:
@@ -95,12 +86,12 @@ def _schedule(workspace: Workspace, job: Job, plan: Plan, operation: Operation) 
     return dg.ScheduleDefinition(
         name=f"{job.name}_schedule",
         job=job,
-        cron_schedule=getattr(operation, plan.cron),
+        cron_schedule=getattr(operation, timing.cron),
         execution_timezone=operation.time_zone,
         execution_fn=start,
-        description=f"{plan.why} The hour is the setting `{plan.cron}`. Skipped while {' or '.join(covering)} is "
+        description=f"{timing.why} The hour is the setting `{timing.cron}`. Skipped while {' or '.join(covering)} is "
         "waiting or running, so that nothing piles up behind a long first load.",
-        tags={"mode/every": plan.every},
+        tags={"mode/every": timing.every},
         default_status=dg.DefaultScheduleStatus.RUNNING if operation.schedules else dg.DefaultScheduleStatus.STOPPED,
     )
 
@@ -122,9 +113,7 @@ def build_models_sensor(
     `mode_sync` includes the models, so that after it there is nothing to do.
 
     Args:
-        workspace: What the sensor is called after.
         models: The SQL models and whatever else follows the tables.
-        operation: Whether it is on.
     """
     return dg.AutomationConditionSensorDefinition(
         workspace.named("mode_models_follow_their_tables"),

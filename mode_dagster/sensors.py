@@ -33,10 +33,7 @@ def build_sensors(
     """The sensors of one workspace, on or off as the setting `schedules` says.
 
     Args:
-        workspace: What they are called.
         assets: Everything that belongs to the workspace.
-        jobs: Its jobs.
-        operation: What is wanted.
     """
     status = dg.DefaultSensorStatus.RUNNING if operation.schedules else dg.DefaultSensorStatus.STOPPED
     names = [job.name for job in jobs]

@@ -170,7 +170,6 @@ def read_values(
     """What is set, and what is wrong with it.
 
     Args:
-        kind: Which settings.
         section: Where they stand.
         with_secrets: Whether to read secrets too; without them no vault is asked.
     """

@@ -21,7 +21,7 @@ from dagster_dlt.translator import DltResourceTranslatorData
 from mode_dagster.extract import endpoints, ledger
 from mode_dagster.extract.endpoints import BY_NAME, Column, Endpoint, Listing, Route
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY, LEDGER_MEANING
-from mode_dagster.freshness import freshness_policy
+from mode_dagster.freshness import HOURLY, LIMITS
 from mode_dagster.workspace import Workspace
 
 
@@ -67,7 +67,7 @@ class ModeTranslator(DagsterDltTranslator):
             group_name=self.workspace.group(endpoint.family),
             description=_description(endpoint),
             owners=[],
-            freshness_policy=freshness_policy(endpoint.family),
+            freshness_policy=LIMITS[endpoint.family].policy,
         ).merge_attributes(
             metadata={**self._about(table), **code_reference(Path(endpoints.__file__), lines_of_endpoints()[table])},
             tags={"mode/family": endpoint.family.value, "mode/paging": _routes(endpoint)[0][1].pager.name.lower()},
@@ -80,7 +80,7 @@ class ModeTranslator(DagsterDltTranslator):
             group_name=self.workspace.group_name or LEDGER_GROUP,
             description=LEDGER_MEANING,
             owners=[],
-            freshness_policy=freshness_policy(),
+            freshness_policy=HOURLY.policy,
         ).merge_attributes(metadata={**self._about(LEDGER), **code_reference(Path(ledger.__file__), 1)})
 
     def _about(self, table: str) -> Mapping[str, Any]:

@@ -77,8 +77,6 @@ def post(address: str, message: Message, timeout: float = TIMEOUT) -> None:
     """Sends a message; tries again where that may help.
 
     Args:
-        address: The webhook.
-        message: What to send.
         timeout: Seconds to wait for an answer, each time.
 
     Raises:

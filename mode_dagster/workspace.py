@@ -26,7 +26,10 @@ class Workspace:
     """
 
     name: str = ""
-    """Tells this workspace from others in the same location; the only one needs none."""
+    """Tells this workspace from others in the same location; the only one needs none.
+
+    Its settings are then in `[sources.mode_analytics_source.<name>]`, and schemas, jobs and pool end in `_<name>`.
+    """
     key_prefix: Sequence[str] = ()
     """Goes before `mode/<table>` and `mode_marts/<model>`; a named workspace without one takes its name."""
     group_name: str = ""

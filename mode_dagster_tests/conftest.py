@@ -87,7 +87,7 @@ def load_from(reads: Callable[..., Settings]) -> Callable[..., Sync]:
         settings = reads(served, listing, **options)
         pipeline = mode_pipeline()
         with Sync(settings, pipeline=pipeline, clock=lambda: served.world.now(), **how) as sync:
-            for info in load(pipeline, sync, tables):
+            for info in load(pipeline, sync, tables or None):
                 info.raise_on_failed_jobs()
             return sync
 

@@ -14,7 +14,7 @@ from mode_dagster.contents import look_into, shown
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS
 from mode_dagster.extract.pipeline import mode_pipeline
-from mode_dagster.extract.report import Report
+from mode_dagster.extract.plan import Tally
 from mode_dagster.materialization import completeness, page_in_mode
 from mode_dagster.sandbox import Fault
 from mode_dagster.settings import Settings
@@ -136,19 +136,19 @@ def test_a_refused_list_is_counted_and_its_status_told(sandbox, reads, page):
 
 
 @pytest.mark.parametrize(
-    ("report", "told"),
+    ("tally", "told"),
     [
-        (Report(lists=1), "- 1 list read to the end"),
+        (Tally(lists=1), "- 1 list read to the end"),
         (
-            Report(lists=1200, unchanged=2, empty=3),
+            Tally(lists=1200, unchanged=2, empty=3),
             "- 1,200 lists read to the end, 2 unchanged since the last load, 3 empty by Mode's counter",
         ),
         (
-            Report(lists=2, counted=7, counted_rows=5),
+            Tally(lists=2, counted=7, counted_rows=5),
             "- 2 lists read to the end\n- Mode's counters say 7 rows for the lists that have one: **5 were read**",
         ),
         (
-            Report(lists=2, skipped=Counter({404: 1, 403: 2}), missed=1, note="stopped at max_requests"),
+            Tally(lists=2, skipped=Counter({404: 1, 403: 2}), missed=1, note="stopped at max_requests"),
             "- 2 lists read to the end, 3 refused by Mode (2 x HTTP 403, 1 x HTTP 404)\n"
             "- 1 row had been missed by earlier loads\n"
             "- stopped at max_requests",
@@ -156,8 +156,8 @@ def test_a_refused_list_is_counted_and_its_status_told(sandbox, reads, page):
     ],
     ids=["one list", "large numbers", "Mode counts more", "refused, missed, stopped"],
 )
-def test_completeness_is_said_in_words(report, told):
-    assert completeness(report) == told
+def test_completeness_is_said_in_words(tally, told):
+    assert completeness(tally) == told
 
 
 @pytest.mark.parametrize(

@@ -231,8 +231,8 @@ def test_the_rate_limit_is_used_fully_and_never_exceeded():
         client = ModeClient(settings)
         for _ in range(35):
             client.verify()
-        assert client.refused == 0
-        assert client.rate_limit_seen == "10"
+        assert client.adapter.refused == 0
+        assert client.adapter.limit == "10"
         arrivals = [request.at for request in sandbox.requests]
         assert all(later - first >= 0.5 for first, later in zip(arrivals, arrivals[10:], strict=False))
 
@@ -244,8 +244,8 @@ def test_a_refusal_pauses_all_threads_and_slows_the_rest_down(sandbox, client):
         list(pool.map(lambda _: client.verify(), range(4)))
     first, *others = sandbox.requests
     assert all(request.at - first.at >= 1.0 for request in others)
-    assert client.refused == 1
-    assert client.allowed == 80_000
+    assert client.adapter.refused == 1
+    assert client.adapter.allowed == 80_000
 
 
 def test_a_refusal_pauses_the_threads_that_wait_for_their_turn_already(sandbox, reads):
@@ -262,10 +262,10 @@ def test_the_rate_grows_back_after_a_refusal(sandbox, reads):
     client = ModeClient(replace(reads(sandbox), rate_limit_requests=10, rate_limit_seconds=0.1))
     sandbox.faults.append(Fault("/verify", status=429, times=1))
     client.verify()
-    slowed = client.allowed
+    slowed = client.adapter.allowed
     for _ in range(60):
         client.verify()
-    assert (slowed, client.allowed) == (8, 10)
+    assert (slowed, client.adapter.allowed) == (8, 10)
 
 
 def test_discovery_needs_a_plan_and_says_so(reads):

@@ -46,7 +46,7 @@ def models(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def sync(now: datetime, *tables: str) -> None:
     pipeline = mode_pipeline()
     with Sync(Settings(base_url=SANDBOX), pipeline=pipeline, clock=lambda: now) as sync:
-        for info in load(pipeline, sync, tables):
+        for info in load(pipeline, sync, tables or None):
             info.raise_on_failed_jobs()
 
 

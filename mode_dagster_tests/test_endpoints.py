@@ -49,6 +49,11 @@ def test_ids_are_text_because_mode_sends_numbers_or_strings(endpoint: Endpoint):
 
 
 @every_endpoint
+def test_every_table_can_be_had_one_by_one_or_through_discovery(endpoint: Endpoint):
+    assert endpoint.main_route is not None
+
+
+@every_endpoint
 @pytest.mark.parametrize("listing", Listing)
 def test_paths_need_only_what_parents_have(endpoint: Endpoint, listing: Listing):
     route = endpoint.route(listing)

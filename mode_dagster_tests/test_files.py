@@ -102,7 +102,7 @@ def test_an_unchanged_workspace_is_known_from_the_files_alone(files, world, load
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "another machine"))
     again = load_from(world)
     assert again.requests < first.requests / 3
-    assert again.reports["queries"].lists == 0
+    assert again.tallies["queries"].lists == 0
 
 
 def test_what_is_gone_is_marked_and_read_again_when_it_returns(files, world, clock, load_from, query):
@@ -167,7 +167,7 @@ def test_many_files_become_one_with_the_same_rows(
     if not table_format:
         assert len(in_folder) == 1
     again = load_from(world)
-    assert again.reports["queries"].lists == 0
+    assert again.tallies["queries"].lists == 0
     assert_true(world)
 
 

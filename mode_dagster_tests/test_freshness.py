@@ -8,9 +8,10 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
+from mode_dagster.assets import build_assets
 from mode_dagster.extract.endpoints import Family
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.freshness import LIMITS, freshness_policy
+from mode_dagster.freshness import DAILY, LIMITS
 from mode_dagster.models import build_models
 from mode_dagster.references import build_references
 from mode_dagster.workspace import Workspace
@@ -27,16 +28,17 @@ OF_IT = f"WHERE token = {REPORT}"
 @pytest.mark.parametrize("family", Family)
 def test_every_family_has_a_policy_that_a_late_run_does_not_break(family):
     usual = timedelta(hours=1) if family is Family.RUNS else timedelta(days=1)
-    policy = freshness_policy(family)
+    policy = LIMITS[family].policy
     assert isinstance(policy, dg.FreshnessPolicy)
     assert usual < policy.warn_window.to_timedelta() < policy.fail_window.to_timedelta()
     assert policy.fail_window.to_timedelta() > 2 * usual
 
 
 def test_the_ledger_follows_every_load_and_models_the_daily_one():
-    assert freshness_policy() == freshness_policy(Family.RUNS)
+    ledger = build_assets().specs_by_key[Workspace().table_key(LEDGER)]
+    assert ledger.freshness_policy == LIMITS[Family.RUNS].policy
     marts = [*build_models(Workspace()), build_references(Workspace()), build_workspace_report(Workspace())]
-    assert all(spec.freshness_policy == freshness_policy(Family.REPORTS) for made in marts for spec in made.specs)
+    assert all(spec.freshness_policy == DAILY.policy for made in marts for spec in made.specs)
     assert set(LIMITS) == set(Family)
 
 
@@ -49,10 +51,10 @@ for module in ("dagster", "dagster_shared"):
 warnings.filterwarnings("ignore", message="The `__fields__` attribute is deprecated")
 import dagster as dg
 from mode_dagster.checks import build_table_checks
-from mode_dagster.freshness import freshness_policy
+from mode_dagster.freshness import DAILY
 from mode_dagster.workspace import Workspace
 build_table_checks(Workspace())
-dg.AssetSpec("a", freshness_policy=freshness_policy())
+dg.AssetSpec("a", freshness_policy=DAILY.policy)
 import mode_dagster.definitions
 """
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)

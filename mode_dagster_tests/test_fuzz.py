@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from mode_dagster.extract import client as client_module
-from mode_dagster.extract.answers import is_not_json, read_body, seconds_to_wait
 from mode_dagster.extract.client import ModeClient, identity
 from mode_dagster.extract.endpoints import ENDPOINTS, Listing, Pager, Route
 from mode_dagster.extract.errors import ModeError
@@ -28,6 +27,7 @@ from mode_dagster.extract.ledger import (
     version_of,
 )
 from mode_dagster.extract.personal import PersonalData, Privacy
+from mode_dagster.extract.responses import is_not_json, read_body, seconds_to_wait
 from mode_dagster.extract.rows import RowReader, counters, has_list, next_page, next_token, read_rows
 from mode_dagster.sandbox import Fault
 from mode_dagster_tests.conftest import NOON

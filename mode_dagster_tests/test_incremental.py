@@ -212,7 +212,7 @@ def test_runs_alone_work_from_the_reports_already_loaded_and_say_how_old_they_ar
     assert set(asked) == {"runs"}
     clock.pass_by(minutes=1)
     sync = load_from(world, "runs")
-    assert sync.reports["runs"].note == "from the reports as they were loaded 3 h ago" or not sync.reports["runs"].lists
+    assert sync.tallies["runs"].note == "from the reports as they were loaded 3 h ago" or not sync.tallies["runs"].lists
 
 
 def test_unfinished_runs_are_completed_later(world, clock, load_from, query):
@@ -246,7 +246,7 @@ def test_reconciling_reads_everything_and_counts_what_was_missed(world, clock, l
     lacking = len(world.world.truth("charts")) - 3
     assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE deleted_at IS NULL") == [(lacking,)]
     sync = load_from(world, reconcile=True)
-    assert sync.reports["charts"].missed == 3
+    assert sync.tallies["charts"].missed == 3
     assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE deleted_at IS NULL") == [(lacking + 3,)]
 
 
@@ -256,7 +256,7 @@ def test_max_requests_bounds_a_sync_and_the_next_ones_go_on(world, clock, load_f
         world.requests.clear()
         sync = load_from(world, max_requests=200)
         assert len(world.requests) <= 200 + 20
-        if not any("max_requests" in report.note for report in sync.reports.values()):
+        if not any("max_requests" in tally.note for tally in sync.tallies.values()):
             break
     assert_true(world)
 
@@ -335,7 +335,7 @@ def test_another_listing_for_a_while_leaves_nothing_behind(world, clock, load_fi
     assert_true(world)
     assert query(columns) == before
     again = load_from(world)
-    assert again.reports["queries"].lists == again.reports["charts"].lists == 0
+    assert again.tallies["queries"].lists == again.tallies["charts"].lists == 0
 
 
 def test_what_hangs_on_a_dataset_goes_with_it_in_the_same_sync(world, clock, load_first, load_from, query):
@@ -436,7 +436,7 @@ def test_a_key_that_could_not_read_the_audit_log_for_a_while_loses_no_event(cloc
         load_from(world, "audit_logs")
         world.faults.append(Fault("/audit_logs", status=403, times=1))
         clock.pass_by(hours=9)
-        assert load_from(world, "audit_logs").reports["audit_logs"].skipped == {403: 1}
+        assert load_from(world, "audit_logs").tallies["audit_logs"].skipped == {403: 1}
         clock.pass_by(hours=9)
         asked = requests_of(world, lambda: load_from(world, "audit_logs"))
         assert asked["audit_logs"] == 1
@@ -479,7 +479,7 @@ def test_max_requests_bounds_the_audit_log_and_the_next_syncs_go_on(clock, load_
             rows = sorted(world.world.rows("audit_logs"), key=lambda row: row["timestamp"], reverse=newest_first)
             world.faults[:] = [Fault("/audit_logs", kind="edit", edit=audit_pages(world, rows))]
             world.requests.clear()
-            note = load_from(world, "audit_logs", max_requests=3).reports["audit_logs"].note
+            note = load_from(world, "audit_logs", max_requests=3).tallies["audit_logs"].note
             assert len(world.requests) <= 3
             syncs += 1
             clock.pass_by(hours=7)

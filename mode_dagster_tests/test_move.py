@@ -88,7 +88,7 @@ def test_history_moves_and_the_next_sync_asks_for_what_changed_since(
     )
     assert query(kept) == snapshots
     again = load_from(world)
-    assert again.reports["queries"].lists == 0
+    assert again.tallies["queries"].lists == 0
     assert_true(world)
     clock.pass_by(days=2)
     load_from(world)

@@ -175,7 +175,7 @@ def test_days_of_life_end_with_the_tables_that_mode_has(
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "another machine"))
     again = load_from(world)
     assert again.requests < first.requests / 3, "what is loaded is known from the database alone"
-    assert again.reports["queries"].lists == 0
+    assert again.tallies["queries"].lists == 0
     gone = until_a_report_is_gone(world, clock)
     load_from(world)
     assert_true(world)

@@ -36,7 +36,7 @@ def large_sandbox() -> Iterator[Sandbox]:
 def test_a_first_load_of_300_reports_asks_what_the_formulas_say(scale, large_sandbox, load_from):
     sync = load_from(large_sandbox, rate_limit_requests=1_000_000)
     said = scale.first_load(scale.found_in(large_sandbox, Listing.COLLECTIONS), Listing.COLLECTIONS)
-    assert sync.client.requests_by_endpoint == said
+    assert sync.client.adapter.sent == said
     large_sandbox.requests.clear()
     load_from(large_sandbox, rate_limit_requests=1_000_000)
     open_runs = [run for run in large_sandbox.world.rows("runs") if run["ended_at"] > large_sandbox.world.now()]
@@ -50,7 +50,7 @@ def test_the_formulas_hold_in_every_listing(scale, sandbox, flat_sandbox, load_f
     served = flat_sandbox if listing is Listing.WORKSPACE else sandbox
     sync = load_from(served, listing=listing)
     said = Counter(scale.first_load(scale.found_in(served, listing), listing))
-    asked = Counter(sync.client.requests_by_endpoint)
+    asked = Counter(sync.client.adapter.sent)
     if listing is Listing.DISCOVERY:
         # a token is asked for with whichever list comes first, and people are only met as those who ran something
         assert (asked.total() - asked.pop("users")) == (said.total() - said.pop("users"))

@@ -72,7 +72,7 @@ def test_a_child_alone_reads_its_parents_but_nothing_beside(sandbox, reads):
     with Sync(reads(sandbox), clock=lambda: NOON) as sync:
         rows = read(sync, "charts")
     assert set(keys_of("charts", rows["charts"])) == sandbox.world.truth("charts")
-    assert {name for name, report in sync.reports.items() if report.requests} == {
+    assert {name for name, tally in sync.tallies.items() if tally.requests} == {
         "spaces",
         "reports",
         "datasets",
@@ -91,16 +91,16 @@ def test_counters_that_say_zero_save_the_request_and_absent_ones_do_not(reads):
     assert known_empty
     assert unknown
     assert len(asked) == len(reports) - len(known_empty)
-    assert sync.reports["report_schedules"].empty == len(known_empty)
+    assert sync.tallies["report_schedules"].empty == len(known_empty)
 
 
 def test_mode_s_own_counters_agree_with_the_rows(sandbox, reads):
     with Sync(reads(sandbox), clock=lambda: NOON) as sync:
         read(sync)
     for name in ("queries", "charts", "runs", "report_schedules", "groups", "spaces", "group_memberships"):
-        report = sync.reports[name]
-        assert report.counted is not None
-        assert report.counted == report.counted_rows, name
+        tally = sync.tallies[name]
+        assert tally.counted is not None
+        assert tally.counted == tally.counted_rows, name
 
 
 def test_windows_of_days_bound_runs_and_query_runs(sandbox, reads):
@@ -121,8 +121,8 @@ def test_members_keys_see_less_but_lose_nothing_silently(reads):
     assert sync.failures == {}
     assert set(keys_of("memberships", rows["memberships"])) == sandbox.world.truth("memberships")
     assert rows["groups"] == rows["audit_logs"] == []
-    assert sync.reports["groups"].skipped == {403: 1}
-    assert sync.reports["audit_logs"].skipped == {401: 1}
+    assert sync.tallies["groups"].skipped == {403: 1}
+    assert sync.tallies["audit_logs"].skipped == {401: 1}
 
 
 def test_one_failing_list_leaves_all_other_tables_whole(sandbox, reads):
@@ -132,7 +132,7 @@ def test_one_failing_list_leaves_all_other_tables_whole(sandbox, reads):
     assert set(sync.failures) == {"groups"}
     assert "Could not list groups: HTTP 500" in str(sync.failures["groups"])
     assert set(keys_of("runs", rows["runs"])) == sandbox.world.truth("runs")
-    assert sync.reports["group_memberships"].note == "only for those groups that could be listed"
+    assert sync.tallies["group_memberships"].note == "only for those groups that could be listed"
 
 
 def test_one_failing_report_leaves_the_queries_of_the_others(sandbox, reads):
@@ -160,7 +160,7 @@ def test_a_report_that_went_away_meanwhile_is_skipped_and_noted(sandbox, reads, 
     sandbox.faults.append(Fault(rf"/reports/{gone}/queries$", status=status))
     with Sync(reads(sandbox), clock=lambda: NOON) as sync:
         read(sync, "queries")
-    assert sync.reports["queries"].skipped == {status: 1}
+    assert sync.tallies["queries"].skipped == {status: 1}
 
 
 def test_revoked_credentials_stop_everything_and_say_which_setting(sandbox, reads):
@@ -211,7 +211,7 @@ def test_a_path_that_mode_does_not_know_of_one_report_hides_no_other(sandbox, re
     refused = next(request.path.split("/")[-2] for request in sandbox.requests if request.status == 404)
     wanted = {row["token"] for row in sandbox.world.rows("queries") if row["report_token"] != refused}
     assert {row["token"] for row in rows} >= {token for token in wanted if token in sandbox.world.truth("queries")}
-    assert sync.reports["queries"].note == ""
+    assert sync.tallies["queries"].note == ""
 
 
 def test_a_route_that_does_not_exist_is_asked_for_a_few_lists_only_and_said(sandbox, reads):
@@ -220,7 +220,7 @@ def test_a_route_that_does_not_exist_is_asked_for_a_few_lists_only_and_said(sand
         read(sync, "spaces", "space_permissions")
     asked = [r for r in sandbox.requests if r.path.endswith("/permissions")]
     assert 1 <= len(asked) <= len(sandbox.world.truth("spaces"))
-    assert sync.reports["space_permissions"].rows == 0
+    assert sync.tallies["space_permissions"].rows == 0
 
 
 def test_of_many_lists_without_a_route_most_are_not_asked_for(reads):
@@ -229,21 +229,21 @@ def test_of_many_lists_without_a_route_most_are_not_asked_for(reads):
         with Sync(reads(sandbox), clock=lambda: NOON) as sync:
             read(sync, "spaces", "reports", "report_filters")
         assert len([request for request in sandbox.requests if request.path.endswith("/filters")]) < 20
-        assert "no such list" in sync.reports["report_filters"].note
+        assert "no such list" in sync.tallies["report_filters"].note
 
 
 def test_max_requests_stops_a_sync_and_says_so(sandbox, reads):
     with Sync(replace(reads(sandbox), max_requests=30), clock=lambda: NOON) as sync:
         read(sync, "reports", "queries", "runs")
     assert len(sandbox.requests) < 30 + 25
-    assert "max_requests" in sync.reports["runs"].note + sync.reports["queries"].note
+    assert "max_requests" in sync.tallies["runs"].note + sync.tallies["queries"].note
 
 
 def test_max_requests_leaves_the_audit_log_to_the_next_sync(sandbox, reads):
     with Sync(replace(reads(sandbox), max_requests=1), isolate=True, clock=lambda: NOON) as sync:
         read(sync, "groups")
         assert read(sync, "audit_logs")["audit_logs"] == sync.ledger_rows("audit_logs", "1") == []
-    assert "stopped at max_requests" in sync.reports["audit_logs"].note
+    assert "stopped at max_requests" in sync.tallies["audit_logs"].note
     assert not [request for request in sandbox.requests if request.path.endswith("/audit_logs")]
 
 
@@ -273,4 +273,4 @@ def test_some_lists_that_fail_leave_the_others_and_many_end_their_table(reads, b
         assert {row["token"] for row in rows} == {row["token"] for row in queries if row["report_token"] not in failing}
     else:
         assert FAILED_LISTS <= refused <= FAILED_LISTS + AHEAD < len(reports)
-    assert sync.reports["queries"].seconds > 0
+    assert sync.tallies["queries"].seconds > 0

@@ -39,12 +39,7 @@ def checks_of(table: str) -> list[Check]:
 def build_table_checks(
     workspace: Workspace, clock: Clock = lambda: datetime.now(UTC)
 ) -> list[dg.AssetChecksDefinition]:
-    """The checks of all loaded tables, the ledger's too.
-
-    Args:
-        workspace: Whose tables.
-        clock: Now, for how long ago something was.
-    """
+    """The checks of all loaded tables, the ledger's too."""
     return [_step(table, workspace, clock) for table in (*(endpoint.name for endpoint in ENDPOINTS), LEDGER)]
 
 

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mode_dagster.checks.counters import owner_of
-from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, interval, label, moment, words
+from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, found_wrong, interval, label, moment
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
+from mode_dagster.markdown import words
 from mode_dagster.warehouse.base import quoted
 
 LATE = timedelta(hours=1)
@@ -43,12 +44,10 @@ def _find_late(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Finding:
         f"SELECT count(*), count(*) FILTER (next_scheduled_run IS NULL AND last_scheduled_run IS NULL) "
         f"FROM {schedules} AS t WHERE {loaded.live(endpoint)}"
     )
-    return Finding(
-        passed=not late.count,
-        says=f"{words(late.count, 'schedule')} of {live:,} did not run when due.",
-        numbers={"schedules": live, "without_times": unknown, "late": late.count, "known_until": known},
-        columns=late.columns,
-        rows=late.rows,
+    return found_wrong(
+        late,
+        f"{words(late.count, 'schedule')} of {live:,} did not run when due.",
+        {"schedules": live, "without_times": unknown, "late": late.count, "known_until": known},
     )
 
 

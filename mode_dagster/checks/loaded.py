@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from mode_dagster.extract.endpoints import BY_NAME, Endpoint
+from mode_dagster.extract.endpoints import BY_NAME, Endpoint, spoken
 from mode_dagster.extract.errors import first_line
-from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY
+from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY, completed
+from mode_dagster.markdown import words
 from mode_dagster.warehouse import Warehouse, WarehouseError
 from mode_dagster.warehouse.base import Excerpt, literal
 
@@ -79,13 +80,7 @@ class Check:
 
 
 class Loaded:
-    """The schema that the tables are in.
-
-    Args:
-        warehouse: Where the tables are.
-        schema: Name of the schema.
-        now: What time it is.
-    """
+    """The schema that the tables are in."""
 
     def __init__(self, warehouse: Warehouse, schema: str, now: datetime) -> None:
         self.now = now
@@ -117,14 +112,13 @@ class Loaded:
         return f"{alias}.deleted_at IS NULL" if "deleted_at" in self.columns(endpoint.name) else "TRUE"
 
     def ledger(self) -> str:
-        """A SELECT of the ledger's rows that count: those of completed loads.
+        """The ledger's rows that count, as a table in SQL.
 
         Raises:
             NotLoadedError: There is no ledger.
         """
         ledger = self.table(LEDGER, "_dlt_load_id", *(column.name for column in LEDGER_COLUMNS))
-        loads = self.table("_dlt_loads", "load_id", "status")
-        return f"(SELECT l.* FROM {ledger} AS l JOIN {loads} AS d ON d.load_id = l._dlt_load_id AND d.status = 0)"  # noqa: S608
+        return f"({completed(ledger, self.table('_dlt_loads', 'load_id', 'status'))})"
 
     def read_at(self, *tables: str) -> datetime | None:
         """When any list of the tables was last read."""
@@ -147,15 +141,9 @@ class Loaded:
         return self._warehouse.excerpt(select, SHOWN, order)
 
 
-def found_wrong(wrong: Excerpt, says: str, rows: int) -> Finding:
-    """The finding of a check that looks for wrong rows among so many."""
-    return Finding(
-        passed=not wrong.count,
-        says=says,
-        numbers={"rows": rows, "rows_wrong": wrong.count},
-        columns=wrong.columns,
-        rows=wrong.rows,
-    )
+def found_wrong(wrong: Excerpt, says: str, numbers: Mapping[str, Number | None]) -> Finding:
+    """The finding of a check that fails where there is any wrong row."""
+    return Finding(not wrong.count, says, numbers, wrong.columns, wrong.rows)
 
 
 def key_of(table: str) -> Sequence[str]:
@@ -180,16 +168,6 @@ def label(owner: Endpoint, loaded: Loaded) -> str:
     return f"o.token AS {owner.noun}, {name} AS name, {address} AS address"
 
 
-def words(count: int, one: str, many: str = "") -> str:
-    """`1,204 rows`, `1 row`."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
-
-
 def counted_words(count: int, endpoint: Endpoint) -> str:
-    """`1,204 reports`, `1 report`."""
-    return words(count, endpoint.noun.replace("_", " "), plural(endpoint))
-
-
-def plural(endpoint: Endpoint) -> str:
-    """The rows of a table in words: `query runs`."""
-    return endpoint.name.replace("_", " ")
+    """`1,204 query runs`, `1 query run`."""
+    return words(count, spoken(endpoint.noun), spoken(endpoint.name))

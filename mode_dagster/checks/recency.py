@@ -17,12 +17,12 @@ from mode_dagster.checks.loaded import (
     Loaded,
     NotLoadedError,
     counted_words,
+    found_wrong,
     interval,
     label,
     moment,
-    plural,
 )
-from mode_dagster.extract.endpoints import Endpoint
+from mode_dagster.extract.endpoints import Endpoint, spoken
 from mode_dagster.extract.ledger import COMPLETE, HISTORY_DAYS, REFUSED
 from mode_dagster.freshness import LIMITS
 from mode_dagster.warehouse.base import literal, quoted
@@ -55,7 +55,7 @@ def recency_checks(endpoint: Endpoint) -> list[Check]:
 def _run_check(endpoint: Endpoint, owner: Endpoint) -> Check:
     return Check(
         "newest_run_is_loaded",
-        f"The run that last_run_at of each of the {plural(owner)} tells of is here, as far back as `history_days` "
+        f"The run that last_run_at of each of the {spoken(owner.name)} tells of is here, as far back as `history_days` "
         "reaches.",
         partial(_runs_behind, endpoint, owner),
         advice="Materialize this table; a sync that was bounded or restricted leaves some for later.",
@@ -66,7 +66,7 @@ def _edit_check(endpoint: Endpoint, owner: Endpoint) -> Check:
     hours = int(LIMITS[endpoint.family].warn.total_seconds() // 3600)
     return Check(
         "edits_are_loaded",
-        f"No report was edited more than {hours} hours ago without its {plural(endpoint)} having been read since.",
+        f"No report was edited more than {hours} hours ago without its {spoken(endpoint.name)} having been read since.",
         partial(_edits_behind, endpoint, owner),
         advice="Materialize this table; a sync that was bounded or restricted leaves some for later.",
     )
@@ -109,12 +109,10 @@ def _runs_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Finding
         """,
         "last_run_at DESC",
     )
-    return Finding(
-        passed=not behind.count,
-        says=f"{counted_words(behind.count, owner)} with a newer run in Mode than here.",
-        numbers={"newest_in_mode": listed, "newest_here": stored, f"{owner.name}_behind": behind.count},
-        columns=behind.columns,
-        rows=behind.rows,
+    return found_wrong(
+        behind,
+        f"{counted_words(behind.count, owner)} with a newer run in Mode than here.",
+        {"newest_in_mode": listed, "newest_here": stored, f"{owner.name}_behind": behind.count},
     )
 
 
@@ -146,16 +144,10 @@ def _edits_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Findin
         "edited_at DESC",
     )
     (newest,) = loaded.row(f"SELECT max(edited_at) FROM {source} AS t WHERE {loaded.live(owner)}")
-    return Finding(
-        passed=not behind.count,
-        says=f"{counted_words(behind.count, owner)} edited since the {plural(endpoint)} were read.",
-        numbers={
-            "newest_edit": newest,
-            "newest_read": loaded.read_at(endpoint.name),
-            f"{owner.name}_behind": behind.count,
-        },
-        columns=behind.columns,
-        rows=behind.rows,
+    return found_wrong(
+        behind,
+        f"{counted_words(behind.count, owner)} edited since the {spoken(endpoint.name)} were read.",
+        {"newest_edit": newest, "newest_read": loaded.read_at(endpoint.name), f"{owner.name}_behind": behind.count},
     )
 
 
@@ -165,7 +157,7 @@ def _quiet(endpoint: Endpoint, loaded: Loaded) -> Finding:
     of_this = f"endpoint = {literal(endpoint.name)}"
     found = loaded.all(f"SELECT outcome, read_at FROM {loaded.ledger()} WHERE {of_this} ORDER BY read_at DESC")
     if not found or found[0][0] != COMPLETE:
-        raise NotLoadedError(f"Mode does not let this key read the {plural(endpoint)}")
+        raise NotLoadedError(f"Mode does not let this key read the {spoken(endpoint.name)}")
     newest, count = loaded.row(f"SELECT max({quoted(time)}), count(*) FROM {events}")
     read_at = found[0][1]
     age = read_at - newest if newest else None

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong, words
+from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from mode_dagster.markdown import words
 from mode_dagster.warehouse.base import literal, quoted
 
-ALSO = {endpoint.parent: endpoint.rest.also for endpoint in ENDPOINTS if endpoint.rest and endpoint.rest.also}
+ALSO = {endpoint.parent: endpoint.main_route.also for endpoint in ENDPOINTS if endpoint.main_route.also}
 """Tables that a parent's name may mean too: a dataset is a report of its own type, and has queries as one."""
 
 
@@ -83,7 +84,8 @@ def _orphans(endpoint: Endpoint, related: Sequence[Relation], loaded: Loaded) ->
         raise NotLoadedError(f"there is nothing to compare with in {_tables(related)}")
     wrong = loaded.wrong(" UNION ALL ".join(_orphan_rows(endpoint, relation, source, loaded) for relation in known))
     (rows,) = loaded.row(f"SELECT count(*) FROM {source} AS t WHERE {loaded.live(endpoint)}")
-    return found_wrong(wrong, f"{words(wrong.count, 'row')} of {rows:,} without what they name.", rows)
+    says = f"{words(wrong.count, 'row')} of {rows:,} without what they name."
+    return found_wrong(wrong, says, {"rows": rows, "rows_wrong": wrong.count})
 
 
 def _is_comparable(endpoint: Endpoint, relation: Relation, loaded: Loaded) -> bool:

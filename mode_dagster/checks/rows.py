@@ -21,10 +21,10 @@ from mode_dagster.checks.loaded import (
     found_wrong,
     key_of,
     moment,
-    words,
 )
 from mode_dagster.extract.endpoints import Column, Endpoint
-from mode_dagster.warehouse.base import literal, quoted
+from mode_dagster.markdown import words
+from mode_dagster.warehouse.base import literal, not_a_key, quoted
 
 SKEW = timedelta(minutes=5)
 """How far Mode's clock may be ahead of ours."""
@@ -90,15 +90,10 @@ def past_times(endpoint: Endpoint) -> list[str]:
 def _key(table: str, loaded: Loaded) -> Finding:
     key = key_of(table)
     source = loaded.table(table, *key)
-    columns = ", ".join(map(quoted, key))
-    empty = " OR ".join(f"{quoted(column)} IS NULL" for column in key)
-    wrong = loaded.wrong(
-        f"SELECT {columns}, count(*) AS times FROM {source} GROUP BY {columns} HAVING count(*) > 1 OR {empty}",
-        "times DESC",
-    )
+    wrong = loaded.wrong(not_a_key(source, key), "times DESC")
     (rows,) = loaded.row(f"SELECT count(*) FROM {source}")
     says = f"{words(wrong.count, 'key')} of {words(rows, 'row')} empty or not unique."
-    return found_wrong(wrong, says, rows)
+    return found_wrong(wrong, says, {"rows": rows, "rows_wrong": wrong.count})
 
 
 def _future(endpoint: Endpoint, times: Sequence[str], loaded: Loaded) -> Finding:
@@ -119,7 +114,8 @@ def _future(endpoint: Endpoint, times: Sequence[str], loaded: Loaded) -> Finding
         "latest DESC",
     )
     (rows,) = loaded.row(f"SELECT count(*) FROM {source} AS t WHERE {loaded.live(endpoint)}")
-    return found_wrong(wrong, f"{words(wrong.count, 'row')} of {rows:,} with a time later than they were read.", rows)
+    says = f"{words(wrong.count, 'row')} of {rows:,} with a time later than they were read."
+    return found_wrong(wrong, says, {"rows": rows, "rows_wrong": wrong.count})
 
 
 def _unknown(endpoint: Endpoint, column: str, known: Sequence[str], loaded: Loaded) -> Finding:

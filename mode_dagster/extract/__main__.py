@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     ) as sync:
         try:
             with _progress_bar(sync):
-                for info in load(pipeline, sync, options.tables):
+                for info in load(pipeline, sync, options.tables or None):
                     print(info)
         except ModeError as error:
             print(error, file=sys.stderr)

@@ -14,7 +14,6 @@ from mode_dagster.extract.client import ModeClient, reachable
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Pager, Route
 from mode_dagster.extract.errors import ModeAuthError, ModeError, ModeUnavailable
 from mode_dagster.extract.reading import NO_FLAT_LIST
-from mode_dagster.extract.rows import counters, read_rows
 from mode_dagster.settings import Settings
 
 
@@ -46,8 +45,8 @@ def probe(settings: Settings) -> Iterator[Probe]:
                 yield _listing(client, settings, listing, endpoint, route)
         for endpoint in ENDPOINTS:
             if endpoint.rest and endpoint.rest.parent is None and endpoint.name != "spaces":
-                yield _endpoint(client, settings, endpoint, endpoint.rest)
-        yield Probe("rate limit", _rate_limit(client), _rate_advice(settings, client))
+                yield _endpoint(client, endpoint, endpoint.rest)
+        yield _rate_limit(client, settings)
 
 
 def _credentials(settings: Settings, verified: dict[str, Any]) -> Probe:
@@ -61,7 +60,7 @@ def _credentials(settings: Settings, verified: dict[str, Any]) -> Probe:
 
 
 def _listing(client: ModeClient, settings: Settings, listing: Listing, endpoint: Endpoint, route: Route) -> Probe:
-    found = _endpoint(client, settings, endpoint, route)
+    found = _endpoint(client, endpoint, route)
     used = " (the one set)" if listing is settings.listing else ""
     advice = found.advice if listing is settings.listing else ""
     if found.good and found.answer.startswith("0 rows"):
@@ -69,22 +68,18 @@ def _listing(client: ModeClient, settings: Settings, listing: Listing, endpoint:
     return replace(found, what=f"listing {listing}{used}", answer=f"{endpoint.name}: {found.answer}", advice=advice)
 
 
-def _endpoint(client: ModeClient, settings: Settings, endpoint: Endpoint, route: Route) -> Probe:
-    params = dict(route.params)
+def _endpoint(client: ModeClient, endpoint: Endpoint, route: Route) -> Probe:
+    now, window = datetime.now(UTC), {}
     if route.pager is Pager.CURSOR:
-        now = datetime.now(UTC)
-        params |= {"start_timestamp": (now - timedelta(days=1)).isoformat(), "end_timestamp": now.isoformat()}
-    path = route.path.format(workspace=settings.workspace)
+        window = {"start_timestamp": (now - timedelta(days=1)).isoformat(), "end_timestamp": now.isoformat()}
     try:
-        body = client.get(path, f"list {endpoint.name}", params, batch=route.batch)
-        rows = read_rows(body, route, f"list {endpoint.name}")
+        walk = client.walk(route, {}, f"list {endpoint.name}", window, is_enough=lambda _: True)
     except ModeUnavailable:
         raise
     except ModeError as error:
         answer = f"HTTP {error.status}" if error.status else str(error)
         return Probe(endpoint.name, answer, _advice(endpoint, route, error), good=False)
-    total, _ = counters(body)
-    return Probe(endpoint.name, f"{total if total is not None else len(rows)} rows")
+    return Probe(endpoint.name, f"{len(walk.rows) if walk.total_count is None else walk.total_count} rows")
 
 
 def _advice(endpoint: Endpoint, route: Route, error: ModeError) -> str:
@@ -101,13 +96,10 @@ def _advice(endpoint: Endpoint, route: Route, error: ModeError) -> str:
     return "the table stays empty"
 
 
-def _rate_limit(client: ModeClient) -> str:
-    seen = client.rate_limit_seen
-    return f"{seen} requests at once, says the server" if seen else "the server says nothing of it"
-
-
-def _rate_advice(settings: Settings, client: ModeClient) -> str:
-    seen = client.rate_limit_seen
-    if seen and seen.isdigit() and int(seen) < settings.rate_limit_requests:
-        return f"lower rate_limit_requests from {settings.rate_limit_requests} to {seen}"
-    return ""
+def _rate_limit(client: ModeClient, settings: Settings) -> Probe:
+    seen = client.adapter.limit
+    if not seen:
+        return Probe("rate limit", "the server says nothing of it")
+    is_less = seen.isdigit() and int(seen) < settings.rate_limit_requests
+    advice = f"lower rate_limit_requests from {settings.rate_limit_requests} to {seen}" if is_less else ""
+    return Probe("rate limit", f"{seen} requests at once, says the server", advice)

@@ -23,13 +23,6 @@ from dlt.sources.helpers.requests import Client
 from dlt.sources.helpers.rest_client.auth import AuthConfigBase, BearerTokenAuth, HttpBasicAuth
 from dlt.sources.helpers.rest_client.client import RESTClient
 
-from mode_dagster.extract.answers import (
-    RETRY_EXCEPTIONS,
-    RETRY_STATUSES,
-    is_not_json,
-    network_errors,
-    read_body,
-)
 from mode_dagster.extract.endpoints import Pager, Route
 from mode_dagster.extract.errors import (
     ModeAuthError,
@@ -38,6 +31,13 @@ from mode_dagster.extract.errors import (
     ModeResponseError,
 )
 from mode_dagster.extract.limiter import LimitedAdapter
+from mode_dagster.extract.responses import (
+    RETRY_EXCEPTIONS,
+    RETRY_STATUSES,
+    is_not_json,
+    network_errors,
+    read_body,
+)
 from mode_dagster.extract.rows import counters, has_list, next_page, next_token, read_rows
 from mode_dagster.settings import Settings
 
@@ -96,7 +96,8 @@ class ModeClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._adapter = LimitedAdapter(settings.rate_limit_requests, settings.rate_limit_seconds)
+        self.adapter = LimitedAdapter(settings.rate_limit_requests, settings.rate_limit_seconds)
+        """What sends, and counts what was sent."""
         transport = Client(
             raise_for_status=False,
             status_codes=RETRY_STATUSES,
@@ -109,8 +110,8 @@ class ModeClient:
         self._session = transport.session
         # no proxy leads to a server on this machine, the bundled sandbox for one
         self._session.trust_env = not settings.base_url.startswith(("http://127.0.0.1", "http://localhost"))
-        self._session.mount("http://", self._adapter)
-        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self.adapter)
+        self._session.mount("https://", self.adapter)
         basic = HttpBasicAuth(settings.username, settings.password)
         self._rest = self._connect(settings.base_url, basic)
         self._batch_lock = threading.Lock()
@@ -119,32 +120,7 @@ class ModeClient:
     @property
     def requests(self) -> int:
         """Requests sent so far, retries included."""
-        return self._adapter.sent.total()
-
-    @property
-    def requests_by_endpoint(self) -> Mapping[str, int]:
-        """Requests sent so far for each endpoint."""
-        return dict(self._adapter.sent)
-
-    @property
-    def answers(self) -> int:
-        """How many requests were answered at all."""
-        return self._adapter.answers
-
-    @property
-    def allowed(self) -> int:
-        """Requests that we allow ourselves in a window; fewer after Mode has refused one."""
-        return self._adapter.allowed
-
-    @property
-    def refused(self) -> int:
-        """How many requests were answered 429."""
-        return self._adapter.refused
-
-    @property
-    def rate_limit_seen(self) -> str | None:
-        """The last `X-RateLimit-Limit` that Mode sent, None before any."""
-        return self._adapter.limit
+        return self.adapter.sent.total()
 
     def close(self) -> None:
         """Closes the connections."""
@@ -179,7 +155,6 @@ class ModeClient:
         Args:
             path: Below the API's base, placeholders filled.
             intent: What it is for, as it reads after "Could not".
-            params: Query parameters.
             batch: Discovery API instead of REST.
 
         Raises:
@@ -203,7 +178,6 @@ class ModeClient:
         """Reads one list to its end, however it is paged.
 
         Args:
-            route: Which list.
             values: What fills the path's placeholders.
             intent: What it is for, as it reads after "Could not".
             params: Query parameters beside the route's own.
@@ -339,7 +313,6 @@ def _is_end(pager: Pager, walk: Walk, size: int, fresh: int, followed: bool, say
     """Whether the page just taken was the last one of a list.
 
     Args:
-        pager: How the list is paged.
         walk: What was taken so far.
         size: How many rows the page has.
         fresh: How many of them were not there before.

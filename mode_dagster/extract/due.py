@@ -21,6 +21,7 @@ from mode_dagster.extract.ledger import (
     newest_move,
     version_of,
 )
+from mode_dagster.extract.rows import whole
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
@@ -107,6 +108,10 @@ class DueLists:
     def stored_rows(self, values: Values) -> int:
         """How many rows of a list are stored and not gone."""
         return self.stored.get(self.list_token(values), 0)
+
+    def counter(self, values: Values) -> int | None:
+        """How many rows of a list the parent says there are; None where it does not say."""
+        return whole(values.get(self.endpoint.counter))
 
     def counted_before(self, values: Values) -> Any:
         """What Mode's counter said when a due list was last read; None if it said nothing."""

@@ -14,7 +14,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from functools import partial
+from typing import Literal, cast
 
 DataType = Literal["text", "bigint", "double", "bool", "timestamp", "json"]
 
@@ -63,7 +64,6 @@ class Column:
     """One documented column of a table."""
 
     name: str
-    data_type: DataType
     description: str
     source: str = ""
     """Where the value is in Mode's row, if not under `name`: a dotted path, alternatives separated by `|`.
@@ -72,6 +72,7 @@ class Column:
     """
     words: tuple[str, ...] = ()
     """All values that Mode documents; any other is loaded all the same, and a check tells of it."""
+    data_type: DataType = "text"
     personal: bool = False
     """Whether it tells who somebody is, or may; the setting `personal_data` says what is stored of it."""
 
@@ -81,39 +82,17 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
-def text(name: str, description: str, source: str = "", words: tuple[str, ...] = ()) -> Column:
-    """A text column; ids are text too, because Mode sends them as number or string."""
-    return Column(name, "text", description, source, words)
-
-
-def personal(name: str, description: str, source: str = "", data_type: DataType = "text") -> Column:
-    """A column about a person: name, address, device."""
-    return Column(name, data_type, description, source, personal=True)
-
-
-def number(name: str, description: str, source: str = "") -> Column:
-    """A whole number."""
-    return Column(name, "bigint", description, source)
-
-
-def decimal(name: str, description: str, source: str = "") -> Column:
-    """A floating point number."""
-    return Column(name, "double", description, source)
-
-
-def flag(name: str, description: str, source: str = "") -> Column:
-    """A truth value."""
-    return Column(name, "bool", description, source)
-
-
-def time(name: str, description: str, source: str = "") -> Column:
-    """A point in time, UTC."""
-    return Column(name, "timestamp", description, source)
-
-
-def document(name: str, description: str, source: str = "") -> Column:
-    """A JSON value whose inside is users' data; kept whole in one column."""
-    return Column(name, "json", description, source)
+text = Column
+"""Ids are text too, because Mode sends them as number or string."""
+personal = partial(Column, personal=True)
+"""About a person: name, address, device."""
+number = partial(Column, data_type="bigint")
+decimal = partial(Column, data_type="double")
+flag = partial(Column, data_type="bool")
+time = partial(Column, data_type="timestamp")
+"""A point in time, UTC."""
+document = partial(Column, data_type="json")
+"""A JSON value whose inside is users' data; kept whole in one column."""
 
 
 @dataclass(frozen=True)
@@ -188,19 +167,22 @@ class Endpoint:
         return self.rest
 
     @property
+    def main_route(self) -> Route:
+        """Where the rows come from in Mode's own tree, whatever the listing mode; every table has one."""
+        return cast("Route", self.rest or self.discovery)
+
+    @property
     def parent(self) -> str | None:
         """The table above this one in Mode's own tree, whatever the listing mode."""
-        return self.rest.parent if self.rest else None
+        return self.main_route.parent
 
     @property
     def parent_columns(self) -> tuple[Column, ...]:
         """Columns taken from the path: Mode's children do not name their parents."""
-        if self.rest is None:
-            return ()
         own = {column.name for column in self.columns}
         return tuple(
-            text(name, f"Token of the {name.removesuffix('_token').replace('_', ' ')} that this row belongs to.")
-            for name in self.rest.placeholders
+            text(name, f"Token of the {spoken(name.removesuffix('_token'))} that this row belongs to.")
+            for name in self.main_route.placeholders
             if name not in own
         )
 
@@ -212,7 +194,7 @@ class Endpoint:
     @property
     def list_columns(self) -> tuple[str, ...]:
         """The parents' tokens that name one list of this endpoint."""
-        return self.rest.placeholders if self.rest else ()
+        return self.main_route.placeholders
 
 
 GONE = frozenset({403, 404})

@@ -1,7 +1,7 @@
 """The ledger: one row for every list that was read, so that what is loaded decides what is fetched.
 
 Here: the table `sync_ledger`, what a version is, and when a list must be read again.
-Not here: SQL (`stored`), what is asked when (`sync`).
+Not here: what is asked of the table (`stored`), what is asked when (`sync`).
 
 A ledger row is loaded together with the rows of its list, or after them, and carries their last `_dlt_load_id`.
 It counts only once dlt has noted that load as complete, so it can't run ahead of the data.
@@ -93,6 +93,11 @@ class Line:
     counted: int | None = None
 
 
+def completed(ledger: str, loads: str) -> str:
+    """A SELECT of the ledger's rows that count: those of completed loads. Takes the two tables as SQL names them."""
+    return f"SELECT l.* FROM {ledger} AS l JOIN {loads} AS d ON d.load_id = l._dlt_load_id AND d.status = 0"  # noqa: S608
+
+
 def is_listing(endpoint: Endpoint, listing: Listing) -> bool:
     """Whether a list is read in every sync, because it is what tells of changes in the others."""
     route = endpoint.route(listing)
@@ -159,11 +164,9 @@ def is_due(endpoint: Endpoint, entry: Entry | None, version: Version, reread: ti
     """Whether a list that has a parent must be read in this sync.
 
     Args:
-        endpoint: Whose list.
         entry: What the ledger holds of it, None where it was never read to its end.
         version: What the parent says now.
         reread: How old lists without any version, and refusals, may get.
-        now: Now.
     """
     if entry is None:
         return True

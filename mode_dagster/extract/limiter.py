@@ -16,7 +16,7 @@ import requests
 from pyrate_limiter import InMemoryBucket, Limiter, Rate
 from requests.adapters import HTTPAdapter
 
-from mode_dagster.extract.answers import seconds_to_wait
+from mode_dagster.extract.responses import seconds_to_wait
 
 WORKERS = 20
 """Threads that ask at once: enough to use 4 requests a second when an answer takes 5 seconds."""
@@ -40,6 +40,7 @@ class LimitedAdapter(HTTPAdapter):
     def __init__(self, allowed: int, seconds: float) -> None:
         super().__init__(pool_maxsize=WORKERS)
         self.allowed = self._most = allowed
+        """Requests that we allow ourselves in a window; fewer after Mode has refused one."""
         self._seconds = seconds
         self._bucket = InMemoryBucket([self._rate()])
         self._limiter = Limiter(self._bucket)
@@ -47,9 +48,13 @@ class LimitedAdapter(HTTPAdapter):
         self._resume_at = 0.0
         self._lock = threading.Lock()
         self.sent: Counter[str] = Counter()
+        """Requests by endpoint, retries included."""
         self.answers = 0
+        """How many requests were answered at all."""
         self.refused = 0
+        """How many requests were answered 429."""
         self.limit: str | None = None
+        """The last `X-RateLimit-Limit` that Mode sent, None before any."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Waits for its turn, then sends; a refusal makes all threads wait."""

@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from mode_dagster.extract.endpoints import Endpoint
-
-Row = dict[str, Any]
+from mode_dagster.extract.rows import Row
 
 PERSONAL_NAME = re.compile(r"e?mail|user_?name|(first|last|full)_?name|phone|avatar|user_agent|(^|_)ip(_|$)")
 """Names of fields that are personal wherever Mode does not document them."""
@@ -33,7 +32,6 @@ class Privacy:
     """Makes rows fit to be stored, by the settings `personal_data` and `personal_data_key`.
 
     Args:
-        choice: What is stored of people.
         key: Secret that the hashes need; whoever has it can try out names.
         workspace: Name of the workspace, which stands where usernames stand and is nobody's.
     """
@@ -72,9 +70,6 @@ class Privacy:
         """One value of a row.
 
         Args:
-            endpoint: Whose row.
-            name: Of the column.
-            value: As it was read.
             known: The row's personal values, which other columns may repeat: a token made of a link, an address, a
                 description that names the owner.
             is_personal: Whether the column is.

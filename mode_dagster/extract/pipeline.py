@@ -1,12 +1,12 @@
 """Where the rows go: dlt's pipeline, its destination and dataset.
 
-Here: names that other tools rely on, and what may not be mixed.
+Here: names that other tools rely on, what may not be mixed, locks, and the naming of what goes wrong.
 Not here: what is loaded (`source`), Dagster.
 """
 
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dlt.common.pipeline import LoadInfo
 from dlt.common.storages.load_package import PackageStorage
 from dlt.destinations import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
+from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 from duckdb import ConnectionException, IOException, connect
@@ -181,23 +182,32 @@ def load_options() -> dict[str, Any]:
     return {"table_format": found}
 
 
-def load(pipeline: Pipeline, sync: Sync, tables: Collection[str] = ()) -> Iterator[LoadInfo]:
+def load(
+    pipeline: Pipeline,
+    sync: Sync,
+    tables: Collection[str] | None = None,
+    run: Callable[[DltSource], Any] | None = None,
+) -> Iterator[Any]:
     """Loads what changed, a part at a time, then marks what is gone.
 
     Args:
-        pipeline: Where to.
-        sync: What reads Mode; it must know the same pipeline.
-        tables: Which tables; none means all.
+        pipeline: It must be the one that `sync` knows.
+        tables: Which tables; None means all.
+        run: Loads one part, and gives what is yielded of it; None loads the tables and gives dlt's `LoadInfo`.
 
     Raises:
         ModeError: Mode could not be read; without dlt's wrapping.
         PipelineStepFailed: Anything else that went wrong in dlt or the destination.
     """
-    selected = frozenset(tables or BY_NAME)
+    selected = frozenset(BY_NAME if tables is None else tables)
+
+    def run_selected(source: DltSource) -> LoadInfo:
+        return pipeline.run(source.with_resources(*selected), **load_options())
+
     with mode_errors(), no_other_sync(pipeline):
         load_pending(pipeline)
         for _ in sync.checkpoints(selected):
-            yield pipeline.run(mode_analytics_source(sync).with_resources(*selected), **load_options())
+            yield (run or run_selected)(mode_analytics_source(sync))
         mark_deleted(pipeline, sync.settings.listing, sync.now())
 
 

@@ -1,17 +1,19 @@
-"""The plan of a sync: how much is due, how many requests that is, how long it takes.
+"""A sync in numbers: the plan, which is what is due and how long it takes, and the tally of what was done.
 
-Here: counting and saying it.
-Not here: deciding what is due (`ledger`, `walk`).
+Here: counting what is due, and saying it; the record of what was done.
+Not here: deciding what is due (`ledger`, `walk`), counting what was done (`walk`), showing it (`materialization`).
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mode_dagster.extract.client import PAGE
 from mode_dagster.extract.endpoints import Endpoint
+from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.ledger import Values, is_known_empty, is_listing, moment
 from mode_dagster.extract.limiter import WINDOW_MARGIN
 from mode_dagster.extract.rows import whole
@@ -73,6 +75,36 @@ class Plan:
         return f"progress: {done:,} of {done + self.requests:,} requests, {rate:.1f} a second, {left} left"
 
 
+@dataclass
+class Tally:
+    """What one sync did for one endpoint."""
+
+    rows: int = 0
+    """Rows fetched."""
+    lists: int = 0
+    """Lists read to their end: one, or one a parent."""
+    unchanged: int = 0
+    """Lists not asked for, because nothing moved since they were loaded."""
+    empty: int = 0
+    """Lists not asked for, because Mode's counter says that they are empty."""
+    skipped: Counter[int] = field(default_factory=Counter)
+    """Lists that Mode refused with a tolerated status, by status."""
+    counted: int | None = None
+    """Rows by Mode's own counters, over the lists that have one and were read in full; None where none was."""
+    counted_rows: int = 0
+    """Rows fetched from those same lists."""
+    missed: int = 0
+    """Rows by which lists that seemed unchanged differ from what is stored; only a reconciling sync looks."""
+    requests: int = 0
+    """Requests made, retries included."""
+    seconds: float = 0.0
+    """From the first request to the last row."""
+    note: str = ""
+    """Why there is nothing, or not everything; empty if all is there."""
+    error: ModeError | None = None
+    """What stopped it."""
+
+
 def duration(seconds: float) -> str:
     """A length of time as people say it."""
     if seconds < 90:
@@ -89,10 +121,13 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
         route = walk.route
         if walk.done or route is None or route.parent is None or is_listing(walk.endpoint, sync.settings.listing):
             continue
-        if "username" in route.placeholders or _is_below_selected(walk, walks):
-            requests = len(walk.lists.preview(route, route.parent)) + (
-                _estimate_below(sync, walk, walks) if walk.endpoint.name != "users" else 0
-            )
+        is_of_people = "username" in route.placeholders
+        # what is due below parents that are read in the same sync can only be estimated
+        parent = next((above for above in walks if above.endpoint.name == route.parent and not above.done), None)
+        if parent is not None or is_of_people:
+            requests = len(walk.lists.preview(route, route.parent))
+            if parent is not None and not is_of_people:
+                requests += _estimate_below(sync, walk, parent)
             tables.append(PlannedTable(walk.endpoint.name, requests, requests, requests, 0))
             continue
         asked = [values for values in walk.left if not is_known_empty(walk.endpoint, values)]
@@ -100,7 +135,7 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
         tables.append(
             PlannedTable(
                 table=walk.endpoint.name,
-                lists=len(walk.due) + walk.report.unchanged,
+                lists=len(walk.due) + walk.tally.unchanged,
                 due=len(walk.due),
                 requests=sum(_pages(walk, values) for values in asked),
                 settled=len(walk.left) - len(asked),
@@ -115,21 +150,13 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
     )
 
 
-def _is_below_selected(walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> bool:
-    """Whether the parents are read in the same sync, so that what is due below them can only be estimated."""
-    route = walk.route
-    return route is not None and any(w.endpoint.name == route.parent and not w.done for w in walks)
-
-
-def _estimate_below(sync: "Sync", walk: "EndpointWalk", walks: Sequence["EndpointWalk"]) -> int:
+def _estimate_below(sync: "Sync", walk: "EndpointWalk", parent: "EndpointWalk") -> int:
     """How many lists rows that are still to be read will bring, by Mode's counters; one each where there is none."""
-    route = walk.route
-    parent = next(w for w in walks if route is not None and w.endpoint.name == route.parent)
     estimate = 0
     for values in parent.due:
         if is_known_empty(parent.endpoint, values) or is_known_empty(walk.endpoint, values):
             continue
-        count = whole(values.get(parent.endpoint.counter))
+        count = parent.lists.counter(values)
         before = whole(parent.lists.counted_before(values)) if parent.lists.is_incremental(values) else 0
         new = 1 if count is None or before is None else max(count - before, 0)
         estimate += math.ceil(new * _share_in_window(sync, walk.endpoint, values)) if before == 0 else new
@@ -147,7 +174,7 @@ def _share_in_window(sync: "Sync", endpoint: Endpoint, values: Values) -> float:
 
 def _pages(walk: "EndpointWalk", values: Values) -> int:
     """Requests for one list."""
-    rows = whole(values.get(walk.endpoint.counter)) if walk.endpoint.counter else None
+    rows = walk.lists.counter(values)
     if rows is None or walk.lists.is_incremental(values) or not walk.endpoint.history:
         return 1
     return max(1, -(-rows // PAGE))

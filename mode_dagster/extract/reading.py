@@ -18,7 +18,7 @@ from mode_dagster.extract.endpoints import Endpoint, Listing, Pager, Route, spok
 from mode_dagster.extract.errors import ModeConfigError, ModeError, ModeListingError, ModeResponseError
 from mode_dagster.extract.ledger import HISTORY_DAYS, Values, is_before
 from mode_dagster.extract.limiter import asking_for
-from mode_dagster.extract.rows import Row, whole
+from mode_dagster.extract.rows import Row
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
@@ -31,12 +31,7 @@ UNKNOWN_PATHS = 3
 
 
 class ListReader:
-    """Reads single lists of one endpoint; any thread may ask it.
-
-    Args:
-        sync: Its connection, settings and clock.
-        lists: What is known of the endpoint's lists.
-    """
+    """Reads single lists of one endpoint; any thread may ask it."""
 
     def __init__(self, sync: "Sync", lists: DueLists) -> None:
         self._sync = sync
@@ -68,7 +63,7 @@ class ListReader:
                 try:
                     asked = replace(route, path=path)
                     ask = partial(self._sync.client.walk, asked, path_values, intent)
-                    walk = self._read_whole(asked, values, intent, partial(ask, expected=self.counter(values)))
+                    walk = self._read_whole(asked, values, intent, partial(ask, expected=self._lists.counter(values)))
                     self._has_read = True
                     return walk
                 except ModeError as error:
@@ -101,10 +96,6 @@ class ListReader:
         path_values = {name: str(values[name]) for name in route.placeholders}
         return path_values, _intent(self._endpoint, path_values)
 
-    def counter(self, values: Values) -> int | None:
-        """How many rows the parent says there are; None where it does not say."""
-        return whole(values.get(self._endpoint.counter)) if self._endpoint.counter else None
-
     def _read_whole(self, route: Route, values: Values, intent: str, ask: Callable[..., Walk]) -> Walk:
         """A list, with proof against what would pass for rows that are gone.
 
@@ -118,7 +109,7 @@ class ListReader:
         walk = ask(is_enough=self._is_enough(values))
         # what is history is never marked as deleted, and may be longer here than in Mode
         before = 0 if self._endpoint.history else self._lists.stored_rows(values)
-        known = max(self.counter(values) or 0, walk.total_count or 0, before)
+        known = max(self._lists.counter(values) or 0, walk.total_count or 0, before)
         if not walk.is_list and not walk.rows and known:
             raise ModeResponseError(
                 f"Could not {intent}: the answer has no list, and there were {known} rows. Nothing of it was taken; "

@@ -143,15 +143,13 @@ class RowReader:
         self._documented = frozenset(column.name for column in endpoint.all_columns)
         self._types = {column.name: column.data_type for column in endpoint.all_columns}
         self._nullable = {name for name, kind in self._types.items() if kind in _EMPTY_IS_NULL}
-        rest = endpoint.rest or endpoint.discovery
-        self._parents = rest.placeholders if rest else ()
-        self._owner = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/?]+)", re.escape(rest.path))) if rest else None
+        self._parents = endpoint.list_columns
+        self._owner = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/?]+)", re.escape(endpoint.main_route.path)))
 
     def read(self, raw: Row, values: Mapping[str, str]) -> Row:
         """One row: parents' tokens added, links lifted, names made plain, ids made text, ballast dropped.
 
         Args:
-            raw: As Mode sent it.
             values: Parents' tokens, by placeholder, as far as the path held them.
         """
         row = {
@@ -188,7 +186,7 @@ class RowReader:
             if name in values and name != "username":
                 row[name] = values[name]
         missing = [name for name in self._parents if not row.get(name) and name != "username"]
-        if not missing or self._owner is None:
+        if not missing:
             return
         owner = self._owner.search(_href(raw, "self") or "")
         for name in missing:

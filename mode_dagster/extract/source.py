@@ -4,7 +4,8 @@ Here: what dlt must know of a table (key, columns, how to merge), and the ledger
 Not here: where the rows come from (`sync`), where they go (`pipeline`).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import dlt
@@ -28,7 +29,11 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
         sync: The `Sync` that fetches, or another `Reader`; None makes a sync, from the settings and what the running
             pipeline has loaded before, when rows are first asked for.
     """
-    shared = _Shared(sync)
+
+    @cache
+    def reader() -> Reader:
+        return sync if sync is not None else Sync(pipeline=dlt.current.pipeline())
+
     schema = dlt.current.source_schema()
     # by name and not by the first value: dlt 1.31 fails where a column that it took for times meets something else
     schema.remove_type_detection("iso_timestamp")
@@ -36,9 +41,9 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
     for endpoint in ENDPOINTS:
         # in the schema and not in the resource's hints: the ledger's hints would inherit them
         schema.update_table(new_table(endpoint.name, columns=column_hints(endpoint.all_columns, endpoint.key)))
-        yield _resource(endpoint, shared)
+        yield _resource(endpoint, reader)
     schema.update_table(new_table(LEDGER, columns=column_hints(LEDGER_COLUMNS, LEDGER_KEY)))
-    yield _ledger(shared)
+    yield _ledger(reader)
 
 
 class Reader(Protocol):
@@ -54,26 +59,13 @@ class Reader(Protocol):
         """Whether the destination may lack the table, or one of its columns."""
 
 
-class _Shared:
-    """The one reader of a source, made when it is first needed."""
-
-    def __init__(self, reader: Reader | None) -> None:
-        self._reader = reader
-
-    @property
-    def reader(self) -> Reader:
-        if self._reader is None:
-            self._reader = Sync(pipeline=dlt.current.pipeline())
-        return self._reader
-
-
-def _resource(endpoint: Endpoint, shared: _Shared) -> DltResource:
+def _resource(endpoint: Endpoint, reader: Callable[[], Reader]) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _new_table(shared.reader, endpoint.name, endpoint.all_columns)
+        yield from _new_table(reader(), endpoint.name, endpoint.all_columns)
         selected = frozenset(dlt.current.source().selected_resources) - {LEDGER}
-        yield from shared.reader.pages(endpoint.name, selected)
+        yield from reader().pages(endpoint.name, selected)
         # beside the rows and not in a resource of its own: they are loaded together or not at all
-        if lines := shared.reader.ledger_rows(endpoint.name, dlt.current.load_package_state()["load_id"]):
+        if lines := reader().ledger_rows(endpoint.name, dlt.current.load_package_state()["load_id"]):
             yield dlt.mark.with_hints(lines, _ledger_hints(), create_table_variant=True)
 
     return dlt.resource(
@@ -96,11 +88,11 @@ def _new_table(reader: Reader, table: str, columns: Sequence[Column]) -> Iterato
             yield dlt.mark.materialize_table_schema()
 
 
-def _ledger(shared: _Shared) -> DltResource:
+def _ledger(reader: Callable[[], Reader]) -> DltResource:
     """The ledger as a table of its own; its rows come beside those of the tables."""
 
     def rows() -> Iterator[Any]:
-        yield from _new_table(shared.reader, LEDGER, LEDGER_COLUMNS)
+        yield from _new_table(reader(), LEDGER, LEDGER_COLUMNS)
 
     return dlt.resource(rows, name=LEDGER, primary_key=list(LEDGER_KEY), write_disposition="merge")
 

@@ -1,6 +1,6 @@
 """What the destination holds, as far as a sync must know it; and the marks on what is gone.
 
-Here: all SQL on the loaded tables.
+Here: all SQL that a sync needs.
 Not here: what follows from it (`ledger`, `sync`).
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, FINISHED, Endpoint, Listing, Route
-from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, REFUSED, Entry, Values, is_listing
+from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, REFUSED, Entry, Values, completed, is_listing
 from mode_dagster.warehouse import Warehouse, is_made, open_warehouse
 from mode_dagster.warehouse.base import literal
 
@@ -72,7 +72,6 @@ class Stored:
         """What the ledger holds of an endpoint's lists, by parent; only lists whose load was completed count.
 
         Args:
-            endpoint: Whose lists.
             parents: The only ones wanted; None means all.
         """
         if endpoint.name not in self or (parents is not None and not parents):
@@ -147,12 +146,8 @@ class Stored:
 
     @property
     def _complete(self) -> str:
-        """The ledger as far as its loads were completed."""
         dataset = self._pipeline.dataset_name if self._pipeline else ""
-        return (
-            f"SELECT l.* FROM {dataset}.{LEDGER} AS l "  # noqa: S608
-            f"JOIN {dataset}._dlt_loads AS d ON d.load_id = l._dlt_load_id WHERE d.status = 0"
-        )
+        return completed(f"{dataset}.{LEDGER}", f"{dataset}._dlt_loads")
 
     def _look(self, pipeline: Pipeline, warehouse: Warehouse) -> None:
         columns = warehouse.columns(pipeline.dataset_name)

@@ -23,12 +23,11 @@ from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeErro
 from mode_dagster.extract.ledger import Values, kept_for_children, ledger_row, wanted_runs
 from mode_dagster.extract.limiter import WORKERS
 from mode_dagster.extract.personal import Privacy
-from mode_dagster.extract.plan import Plan, make_plan
-from mode_dagster.extract.report import Report
+from mode_dagster.extract.plan import Plan, Tally, make_plan
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.stored import Stored
 from mode_dagster.extract.walk import EndpointWalk
-from mode_dagster.settings import SANDBOX, Settings, load_settings
+from mode_dagster.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +46,7 @@ class Sync:
         reconcile: Read everything whether it moved or not, and count what was missed.
         accept_shrunk: Listings that may be far shorter than what is stored.
         only_reports: Tokens of the only reports whose queries, charts, runs and so on are read; none means all.
-        isolate: Whether an endpoint that fails leaves the others running (its `Report.error` says so), or raises.
-        clock: Now, for windows of days.
+        isolate: Whether an endpoint that fails leaves the others running (its `Tally.error` says so), or raises.
         say: Told the plan and the progress, in sentences.
     """
 
@@ -97,7 +95,7 @@ class Sync:
         self.close()
 
     def close(self) -> None:
-        """Ends threads and connections; the reports stay."""
+        """Ends threads and connections; the tallies stay."""
         self._stack.close()
 
     @property
@@ -117,17 +115,17 @@ class Sync:
         return self._client.requests if self._client else 0
 
     @property
-    def reports(self) -> Mapping[str, Report]:
+    def tallies(self) -> Mapping[str, Tally]:
         """What was done for each endpoint; nothing for those that were not read or had nothing due."""
-        requests = self._client.requests_by_endpoint if self._client else {}
-        for name, walk in self._walks.items():
-            walk.report.requests = requests.get(name, 0)
-        return {name: walk.report for name, walk in self._walks.items()}
+        if self._client:
+            for name, walk in self._walks.items():
+                walk.tally.requests = self._client.adapter.sent[name]
+        return {name: walk.tally for name, walk in self._walks.items()}
 
     @property
     def failures(self) -> Mapping[str, ModeError]:
         """What stopped each endpoint that did not end well."""
-        return {name: walk.report.error for name, walk in self._walks.items() if walk.report.error}
+        return {name: walk.tally.error for name, walk in self._walks.items() if walk.tally.error}
 
     def open(self) -> None:
         """Reads the settings and what is stored, and gets ready to ask, once.
@@ -158,7 +156,7 @@ class Sync:
 
     def _refuse_made_up_rows(self, settings: Settings) -> None:
         kind = self.pipeline.destination.destination_name if self.pipeline else "duckdb"
-        if settings.base_url == SANDBOX and kind != "duckdb":
+        if settings.is_sandbox and kind != "duckdb":
             raise ModeConfigError(
                 f"Refused to load the sandbox's made-up workspace into {kind}, where it could be taken for real. "
                 "Point SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL at Mode (delete the line in .dlt/config.toml), or try "
@@ -170,9 +168,6 @@ class Sync:
 
         First come the listings, which tell what changed, at most `MOST_ROWS` a part; then the plan, said and kept in
         `plan`; then what is due, at most `checkpoint_seconds` or `MOST_ROWS` a part.
-
-        Args:
-            selected: The endpoints to be read.
         """
         self.open()
         number = 0
@@ -203,7 +198,7 @@ class Sync:
     def _refuse_to_stand_still(self, plan: Plan) -> None:
         """Names a `max_requests` that the listings use up, which every sync reads: nothing else would ever be read."""
         log = self._walks["audit_logs"]
-        gets_on = log.lists.noted is not None and log.report.note  # left before its end, further than before
+        gets_on = log.lists.noted is not None and log.tally.note  # left before its end, further than before
         if self.is_spent() and plan.requests and not gets_on:
             limit = self.settings.max_requests
             raise ModeConfigError(
@@ -241,7 +236,6 @@ class Sync:
         Ends at a checkpoint, too; asked again, it goes on.
 
         Args:
-            name: Endpoint.
             selected: The endpoints that have a reader of their own in this sync; other parents are read here.
 
         Raises:
@@ -293,12 +287,7 @@ class Sync:
         return self._walks[name]
 
     def ledger_rows(self, name: str, load_id: str) -> list[dict[str, Any]]:
-        """What the ledger is to note of the rows given since it was last asked for; of a listing when it has ended.
-
-        Args:
-            name: Endpoint.
-            load_id: The load that the rows go into.
-        """
+        """What the ledger is to note of the rows given since it was last asked for; of a listing when it has ended."""
         walk = self._walks[name]
         self._first_load = self._first_load or load_id
         if self._listing_only and not walk.done:
@@ -384,8 +373,7 @@ class Sync:
             stored = self.stored.runs_without_query_runs(since)
         runs = {run["run_token"]: run for run in stored}
         runs |= {run["run_token"]: run for run in self._walks["runs"].values}
-        fresh = [{**run, "is_first_load": run.get("is_first_load", False)} for run in runs.values()]
-        return wanted_runs(fresh, since)
+        return wanted_runs(runs.values(), since)
 
     def age_of_parents(self, route: Route) -> str:
         """How old the stored rows are that stand in for a parent; empty where it was read now."""

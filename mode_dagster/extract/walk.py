@@ -27,8 +27,8 @@ from mode_dagster.extract.ledger import (
     kept_for_children,
 )
 from mode_dagster.extract.limiter import WORKERS
+from mode_dagster.extract.plan import Tally
 from mode_dagster.extract.reading import ListReader, own_rows
-from mode_dagster.extract.report import Report
 from mode_dagster.extract.rows import Row, RowReader
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class EndpointWalk:
     def __init__(self, sync: "Sync", endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.lists = DueLists(sync, endpoint)
-        self.report = Report()
+        self.tally = Tally()
         self.values: list[Values] = []
         """What was read, as children need it."""
         self.read: set[str] = set()
@@ -84,8 +84,8 @@ class EndpointWalk:
         """The lists to be read, newest first; decided once, when the parents are known."""
         if self._due is None and (route := self.route) is not None:
             self._due = self.lists.find(route)
-            self.report.unchanged = self.lists.unchanged
-            self.report.note = self.lists.note or self.report.note
+            self.tally.unchanged = self.lists.unchanged
+            self.tally.note = self.lists.note or self.tally.note
         return self._due or []
 
     @property
@@ -110,7 +110,7 @@ class EndpointWalk:
         try:
             route = self.route
             if route is None:
-                self.report.note = f"only with listing = {Listing.DISCOVERY}"
+                self.tally.note = f"only with listing = {Listing.DISCOVERY}"
                 return
             self._note_parents(route)
             for values in self.due:
@@ -123,17 +123,17 @@ class EndpointWalk:
                 yield [self._sync.privacy.protect(self.endpoint, row) for row in rows]
             self._conclude()
         finally:
-            self.report.seconds = time.monotonic() - began
+            self.tally.seconds = time.monotonic() - began
             self.done = True
 
     def _note_parents(self, route: Route) -> None:
         if route.parent is None:
             return
         parents = spoken(route.parent)
-        if self._sync.walk(route.parent).report.error is not None:
-            self.report.note = f"only for those {parents} that could be listed"
+        if self._sync.walk(route.parent).tally.error is not None:
+            self.tally.note = f"only for those {parents} that could be listed"
         elif age := self._sync.age_of_parents(route):
-            self.report.note = f"from the {parents} as they were loaded {age} ago"
+            self.tally.note = f"from the {parents} as they were loaded {age} ago"
 
     def ask_ahead(self) -> None:
         """Has the due lists asked for, a bounded number ahead of the one being read.
@@ -177,17 +177,18 @@ class EndpointWalk:
     def _note_failure(self, error: ModeError) -> None:
         """Keeps the first failure; one that concerns everything is raised at once."""
         self._failed += 1
-        never_connected = isinstance(error, ModeUnavailable) and error.status is None and not self._sync.client.answers
+        never_answered = not self._sync.client.adapter.answers
+        never_connected = isinstance(error, ModeUnavailable) and error.status is None and never_answered
         if isinstance(error, ModeConfigError | ModeAuthError) or never_connected:
-            self.report.error = error
+            self.tally.error = error
             raise error
-        self.report.error = self.report.error or error
+        self.tally.error = self.tally.error or error
         if self._failed > 1:
             logger.warning("%s: %s", self.endpoint.name, error)
 
     def _settle(self, values: Values) -> None:
         """Notes a list that Mode's counter says is empty, without asking for it."""
-        self.report.empty += 1
+        self.tally.empty += 1
         self._note_known(values)
         if self.endpoint.counter:
             self._count(values, 0, 0)
@@ -196,7 +197,7 @@ class EndpointWalk:
     def _walk(self, route: Route, values: Values) -> Walk | int | None:
         """One list, in a thread; the status with which it was refused; None where it was not asked for."""
         if self._list_reader.is_pointless:
-            self.report.note = "Mode says it has no such list; not asked for the rest of them"
+            self.tally.note = "Mode says it has no such list; not asked for the rest of them"
             return None
         if self._is_spent():
             return None
@@ -204,7 +205,7 @@ class EndpointWalk:
 
     def _is_spent(self) -> bool:
         if self._sync.is_spent():
-            self.report.note = "stopped at max_requests; the next sync goes on from here"
+            self.tally.note = "stopped at max_requests; the next sync goes on from here"
         return self._sync.is_spent()
 
     def _streamed(self, route: Route) -> Iterator[tuple[Values, list[Row]]]:
@@ -213,7 +214,7 @@ class EndpointWalk:
         The ledger notes it at its end: if that is never reached, the next sync asks for the same time again.
         """
         (values,) = self.due
-        before = self.report.rows
+        before = self.tally.rows
         if self._is_spent():
             return
         try:
@@ -225,12 +226,12 @@ class EndpointWalk:
         except ModeError as error:
             self._note_failure(error)
             return
-        self._note_read(values, self.report.rows - before, None)
+        self._note_read(values, self.tally.rows - before, None)
 
     def _rows_of_due(self, route: Route) -> Iterator[tuple[Values, list[Row]]]:
         for values, walk in self._walks_of_due():
             rows = self._converted(route, values, walk.rows)
-            counter = self._list_reader.counter(values)
+            counter = self.lists.counter(values)
             self._note_read(values, len(rows), walk.total_count if counter is None else counter)
             yield values, rows
 
@@ -239,16 +240,16 @@ class EndpointWalk:
         since = self._list_reader.rows_since
         path_values = {name: values[name] for name in route.placeholders}
         rows = [self._row_reader.read(row, path_values) for row in own_rows(route, raw) if not is_before(row, since)]
-        self.report.rows += len(rows)
+        self.tally.rows += len(rows)
         return rows
 
     def _note_read(self, values: Values, rows: int, counted: int | None) -> None:
         """Notes a list that was read to its end."""
-        self.report.lists += 1
+        self.tally.lists += 1
         if self._list_reader.rows_since is None and not self.lists.is_incremental(values):
             self._count(values, counted, rows)
         if self._sync.reconcile and self.lists.seemed_unchanged(values):
-            self.report.missed += abs(rows - self.lists.stored_rows(values))
+            self.tally.missed += abs(rows - self.lists.stored_rows(values))
         self._note_known(values)
         self._note_line(values, COMPLETE, rows=rows, counted=counted)
 
@@ -257,7 +258,7 @@ class EndpointWalk:
             self.read.add(self.lists.list_token(values))
 
     def _note_refusal(self, values: Values, status: int) -> None:
-        self.report.skipped[status] += 1
+        self.tally.skipped[status] += 1
         self._note_line(values, REFUSED, http_status=status)
 
     def _note_line(
@@ -279,8 +280,8 @@ class EndpointWalk:
         if expected is None:
             return
         if self._is_first_of_report(values):
-            self.report.counted = (self.report.counted or 0) + expected
-        self.report.counted_rows += rows
+            self.tally.counted = (self.tally.counted or 0) + expected
+        self.tally.counted_rows += rows
 
     def _is_first_of_report(self, values: Values) -> bool:
         names = self.route.placeholders if self.route else ()
@@ -294,8 +295,8 @@ class EndpointWalk:
     def _conclude(self) -> None:
         if self.lists.is_listing:
             self._refuse_shrinking()
-        if self.report.error:
-            self._sync.failed(self.endpoint, self.report.error)
+        if self.tally.error:
+            self._sync.failed(self.endpoint, self.tally.error)
 
     def _refuse_shrinking(self) -> None:
         """A listing far shorter than what is stored marks nothing as deleted and fails by name.
@@ -306,11 +307,11 @@ class EndpointWalk:
             return
         unread = {self.lists.list_token(values) for values in self.due} - self.read
         stored = sum(rows for token, rows in self.lists.stored.items() if token not in unread)
-        if _has_shrunk(self.endpoint, self.report.rows, stored):
+        if _has_shrunk(self.endpoint, self.tally.rows, stored):
             self.lines.clear()
-            also = f" Besides: {self.report.error}" if self.report.error else ""
-            self.report.error = ModeListingError(
-                f"Mode lists {self.report.rows} {spoken(self.endpoint.name)}, but {stored} are stored: nothing was "
+            also = f" Besides: {self.tally.error}" if self.tally.error else ""
+            self.tally.error = ModeListingError(
+                f"Mode lists {self.tally.rows} {spoken(self.endpoint.name)}, but {stored} are stored: nothing was "
                 "marked as deleted. Look whether the API token lost access; if they are really gone, run once with "
                 f"accept_shrunk: [{self.endpoint.name}].{also}"
             )

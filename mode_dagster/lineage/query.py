@@ -81,13 +81,9 @@ class References:
     is_final: bool = True
     """Another time it would be the same; not so where parsing had to be stopped."""
 
-    def as_document(self) -> Mapping[str, Any]:
-        """What JSON can hold, as `from_json` reads it back."""
-        return {**vars(self), "references": [vars(reference) for reference in self.references]}
-
     @classmethod
     def from_json(cls, text: str) -> "References":
-        """From the text of `as_document`."""
+        """From the JSON of `asdict`."""
         known = json.loads(text)
         references = tuple(TableReference(**_hashable(each)) for each in known.pop("references"))
         return cls(Status(known.pop("status")), references, **known)
@@ -187,19 +183,15 @@ class _Reading:
     def _add_script(
         self, texts: _Texts, script: Script, definition: str | None, conditional: bool, path: tuple[str, ...]
     ) -> None:
-        for table, columns in script.reads.items():
-            included = stands_for(table.name, texts.names)
-            if included is not None:
-                self._include(included, conditional, path)
-            else:
-                self._see("read", table, definition, conditional).columns |= columns
-        for table in script.writes:
-            self._see("write", table, definition, conditional)
-        for table in script.guesses:
+        known = [(table, columns, False) for table, columns in script.reads.items()]
+        guessed = [(table, (), True) for table in script.guesses]
+        for table, columns, is_guess in (*known, *guessed):
             if (included := stands_for(table.name, texts.names)) is not None:
                 self._include(included, conditional, path)
             else:
-                self._see("read", table, definition, conditional, guessed=True)
+                self._see("read", table, definition, conditional, guessed=is_guess).columns.update(columns)
+        for table in script.writes:
+            self._see("write", table, definition, conditional)
 
     def _see(
         self, kind: str, table: Table, definition: str | None, conditional: bool, *, guessed: bool = False

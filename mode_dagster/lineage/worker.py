@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from typing import BinaryIO
 
 from mode_dagster.lineage.query import References, parse_query
@@ -30,7 +31,7 @@ def run() -> None:
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     say(answers, "ready")
     for line in sys.stdin.buffer:
-        say(answers, json.dumps(answer(json.loads(line)).as_document()))
+        say(answers, json.dumps(asdict(answer(json.loads(line)))))
 
 
 def answer(request: dict[str, object]) -> References:

@@ -43,7 +43,6 @@ def parse_all(requests: Sequence[Request], seconds: float = SECONDS, processes: 
     """Parses queries, in this order.
 
     Args:
-        requests: The queries.
         seconds: What each may take; one that takes longer is failed, and the others go on.
         processes: How many to use at most; None takes the machine's cores.
 

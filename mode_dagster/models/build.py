@@ -14,7 +14,7 @@ from typing import Any
 from mode_dagster.models.header import Model
 from mode_dagster.models.statement import reads, render
 from mode_dagster.warehouse import Warehouse, WarehouseError
-from mode_dagster.warehouse.base import Excerpt, quoted
+from mode_dagster.warehouse.base import Excerpt, not_a_key
 from mode_dagster.workspace import Workspace
 
 
@@ -41,9 +41,6 @@ def run_model(warehouse: Warehouse, model: Model, workspace: Workspace, now: dat
     """Makes a model's table anew; when anything fails, the table is as it was before.
 
     Args:
-        warehouse: Where the loaded tables are.
-        model: What to build.
-        workspace: Whose tables.
         now: What `current_timestamp` is.
 
     Raises:
@@ -74,9 +71,7 @@ def violations(warehouse: Warehouse, model: Model, check: str, workspace: Worksp
     """
     table = table_name(model, workspace)
     if check == key_check(model):
-        key = ", ".join(map(quoted, model.key))
-        missing = " OR ".join(f"{quoted(column)} IS NULL" for column in model.key)
-        wrong = f"SELECT {key}, count(*) AS times FROM {table} GROUP BY {key} HAVING count(*) > 1 OR {missing}"
+        wrong = not_a_key(table, model.key)
     else:
         wrong = f"SELECT * FROM {table} WHERE NOT ({render(model.checks[check], workspace, now)})"
     try:
@@ -101,8 +96,6 @@ def need_tables(
     """Refuses to go on where a table is lacking.
 
     Args:
-        warehouse: Where they should be.
-        workspace: Whose tables.
         purpose: What they are needed for.
         tables: Loaded ones.
         models: Those of `mode_marts`.

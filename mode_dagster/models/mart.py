@@ -33,13 +33,8 @@ def mart_spec(
     """The asset `mode_marts/<name>`, made of what follows the daily load.
 
     Args:
-        workspace: Whose asset.
         name: The last part of its key.
         kind: What makes it, or what it is, as its badge says.
-        deps: What it reads.
-        description: For its page.
-        metadata: For its page.
-        code_version: Of what makes it.
     """
     return dg.AssetSpec(
         workspace.model_key(name),

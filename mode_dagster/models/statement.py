@@ -60,7 +60,6 @@ def render(sql: str, workspace: Workspace, now: datetime) -> str:
 
     Args:
         sql: The SELECT of a model, or a condition on its rows.
-        workspace: Whose schemas to read.
         now: What `current_timestamp` is.
     """
     moment = f"TIMESTAMPTZ '{now.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f+00:00}'"
@@ -121,7 +120,6 @@ def column_lineage(model: Model, models: Mapping[str, Model]) -> Mapping[str, Se
     documents.
 
     Args:
-        model: Whose columns.
         models: All models, for what they document of their columns.
     """
     loaded = {

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.message import Message
 from typing import Any
 
-from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Pager, Route
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Pager, Route, spoken
 from mode_dagster.sandbox import discovery
 from mode_dagster.sandbox.moment import Moment
 from mode_dagster.sandbox.records import WORKSPACE, Report, Space
@@ -236,7 +236,7 @@ def _records(name: str, asked: Asked) -> Sequence[Any]:
     """The records of a list, or Mode's way of saying that the parent is not there."""
     records = asked.moment.listing(name, asked.tokens)
     if records is None:
-        noun = BY_NAME[str(BY_NAME[name].parent)].noun.replace("_", " ")
+        noun = spoken(BY_NAME[str(BY_NAME[name].parent)].noun)
         raise RefusedError(404, "not_found", f"{noun} not found")
     if name in PRIVATE_IS_INVALID:
         space = asked.moment.space(asked.tokens["space_token"])
@@ -320,7 +320,7 @@ def _object(name: str) -> Handler:
 
 def _one(name: str, asked: Asked, record: object) -> Answer:
     if record is None:
-        raise RefusedError(404, "not_found", f"{BY_NAME[name].noun.replace('_', ' ')} not found")
+        raise RefusedError(404, "not_found", f"{spoken(BY_NAME[name].noun)} not found")
     return Answer(json.dumps(SHAPES[name](asked.moment, record)))
 
 

@@ -1,7 +1,7 @@
 """What can be done with the tables, whichever destination keeps them.
 
 Here: the one interface that models, checks and answers are written against, and its errors.
-Not here: how a destination does it (`duckdb`, `files`, `server`).
+Not here: how a destination does it (`duckdb_file`, `files`, `server`).
 
 SQL is DuckDB's everywhere; names of tables are `schema.table`.
 """
@@ -73,9 +73,6 @@ class Excerpt:
 class Warehouse(ABC):
     """The destination, opened. Times are UTC in its session."""
 
-    kind: str
-    """What dlt calls the destination; the assets' kind."""
-
     @abstractmethod
     def query(self, sql: str) -> Rows:
         """Asks.
@@ -89,8 +86,6 @@ class Warehouse(ABC):
         """How many rows a query has, and so many of them at the most.
 
         Args:
-            select: The query.
-            most: How many.
             order: ORDER BY of them.
         """
         by = f"ORDER BY {order}" if order else ""
@@ -168,7 +163,6 @@ def loadable(row: Mapping[str, Any], documents: Collection[str]) -> dict[str, An
     """A stored row as dlt loads it again: without what dlt noted of it.
 
     Args:
-        row: Values by column.
         documents: The columns of JSON, whose values may be texts.
     """
     return {
@@ -176,6 +170,13 @@ def loadable(row: Mapping[str, Any], documents: Collection[str]) -> dict[str, An
         for column, value in row.items()
         if not column.startswith("_dlt_")
     }
+
+
+def not_a_key(table: str, key: Sequence[str]) -> str:
+    """A SELECT of the values of a key that are empty, or there more than once."""
+    columns = ", ".join(map(quoted, key))
+    empty = " OR ".join(f"{quoted(column)} IS NULL" for column in key)
+    return f"SELECT {columns}, count(*) AS times FROM {table} GROUP BY {columns} HAVING count(*) > 1 OR {empty}"
 
 
 def literal(text: str) -> str:

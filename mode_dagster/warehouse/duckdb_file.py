@@ -27,8 +27,6 @@ class DuckDBWarehouse(Warehouse):
         connection: Its session is set to UTC.
     """
 
-    kind = "duckdb"
-
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._connection.execute("SET TimeZone = 'UTC'")

@@ -98,7 +98,6 @@ def translated(sql: str, engine: Engine, naming: Naming) -> str:
 
     Args:
         sql: One statement.
-        engine: Who is to understand it.
         naming: What tables are called there.
 
     Raises:

@@ -51,8 +51,6 @@ class FilesWarehouse(DuckDBWarehouse):
         connection: An empty database in memory.
     """
 
-    kind = "filesystem"
-
     def __init__(self, pipeline: Pipeline, client: FilesystemClient, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__(connection)
         self._pipeline = pipeline

@@ -34,7 +34,7 @@ class ServerWarehouse(Warehouse):
     """
 
     def __init__(self, kind: str, client: SqlClientBase[Any]) -> None:
-        self.kind = kind
+        self._kind = kind
         self._client = client
         self._engine = ENGINES[kind]
         for statement in self._engine.session:
@@ -45,7 +45,7 @@ class ServerWarehouse(Warehouse):
         try:
             statement = translated(sql, self._engine, self._naming)
         except SqlglotError as error:
-            raise WarehouseError(f"Could not say in the SQL of {self.kind}: {error}") from error
+            raise WarehouseError(f"Could not say in the SQL of {self._kind}: {error}") from error
         return self._run(statement)
 
     def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:

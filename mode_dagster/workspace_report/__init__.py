@@ -51,7 +51,6 @@ def report_path(workspace: Workspace, database: str = "") -> Path:
     """Where a workspace's page is: beside the DuckDB file; in the current folder where there is none.
 
     Args:
-        workspace: Whose page.
         database: The DuckDB file; empty means the one that is loaded into.
     """
     return Path(database or database_path()).absolute().parent / f"{workspace.named('mode_workspace_report')}.html"

@@ -183,7 +183,6 @@ def _week(hours: Sequence[Row], width: int, every: int, shape: float) -> alt.Lay
 
     Args:
         hours: Those with any runs.
-        width: Of the drawing.
         every: So many hours have one label.
         shape: How high a cell is against its width.
     """

@@ -29,10 +29,8 @@ def render_page(facts: Facts, charts: Mapping[str, Chart], marts: str, written_a
     """The page's HTML.
 
     Args:
-        facts: What it tells.
         charts: `health` and `hours`; one that has nothing to show is absent.
         marts: Schema that the facts come from.
-        written_at: The time now.
     """
     template = _environment().get_template("page.html")
     return template.render(

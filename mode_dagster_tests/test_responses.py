@@ -6,10 +6,10 @@ import pytest
 import requests
 
 from mode_dagster.extract import client as client_module
-from mode_dagster.extract.answers import read_body, seconds_to_wait
 from mode_dagster.extract.client import ModeClient, Walk
 from mode_dagster.extract.endpoints import Pager, Route
 from mode_dagster.extract.errors import ModeError, ModeRequestError, ModeResponseError
+from mode_dagster.extract.responses import read_body, seconds_to_wait
 from mode_dagster.sandbox import Fault
 
 
