@@ -54,7 +54,7 @@ def load_metadata(pipeline: Pipeline, table: str, sync: Sync, contents: Contents
     if tally.missed:
         metadata["rows_missed_before"] = tally.missed
     if tally.skipped:
-        metadata["refused_by_status"] = _by_status(tally)
+        metadata["refused_by_status"] = tally.refused
     if tally.note:
         metadata["note"] = tally.note
     return metadata
@@ -96,7 +96,7 @@ def completeness(tally: Tally) -> str:
         f"{words(tally.lists, 'list')} read to the end",
         f"{tally.unchanged:,} unchanged since the last load" if tally.unchanged else "",
         f"{tally.empty:,} empty by Mode's counter" if tally.empty else "",
-        f"{tally.skipped.total():,} refused by Mode ({_by_status(tally)})" if tally.skipped else "",
+        f"{tally.skipped.total():,} refused by Mode ({tally.refused})" if tally.skipped else "",
     ]
     missed = f"{words(tally.missed, 'row')} had been missed by earlier loads" if tally.missed else ""
     facts = [", ".join(filter(None, lists)), _counted(tally), missed, tally.note]
@@ -108,10 +108,6 @@ def _counted(tally: Tally) -> str:
         return ""
     verdict = "the same" if tally.counted == tally.counted_rows else f"**{tally.counted_rows:,} were read**"
     return f"Mode's counters say {words(tally.counted, 'row')} for the lists that have one: {verdict}"
-
-
-def _by_status(tally: Tally) -> str:
-    return ", ".join(f"{n} x HTTP {status}" for status, n in sorted(tally.skipped.items()))
 
 
 def _stored(pipeline: Pipeline, table: str, contents: Contents) -> Mapping[str, Any]:
@@ -140,7 +136,7 @@ def page_in_mode(settings: Settings) -> Mapping[str, Any]:
 
 
 def _facts(table: str, tally: Tally) -> Sequence[Any]:
-    found = tally.error or tally.note or (_by_status(tally) if tally.skipped else "")
+    found = tally.error or tally.note or (tally.refused)
     return (table, tally.rows, tally.requests, tally.lists, tally.unchanged, found)
 
 

@@ -205,6 +205,15 @@ def test_a_load_without_dagster_ends_with_1_and_the_tables_that_were_not_loaded(
     assert "Pipeline mode_analytics_pipeline load step" in printed.out
 
 
+def test_a_load_without_dagster_tells_what_mode_refused(sandbox, reads, capsys):
+    sandbox.faults += [Fault("/definitions", status=403), Fault("/audit_logs", status=400)]
+    reads(sandbox)
+    assert extract.main(["definitions", "audit_logs"]) == 0
+    said = capsys.readouterr().err
+    assert "definitions: 1 x HTTP 403\n" in said
+    assert "audit_logs: if Mode keeps events for some time only, set history_days to less; 1 x HTTP 400\n" in said
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal, which Windows has none of")
 def test_a_load_on_a_terminal_shows_how_many_requests_are_done(reads, monkeypatch, query):
     ours, theirs = os.openpty()

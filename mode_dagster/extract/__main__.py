@@ -50,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("Stopped. What was loaded stays, and the next sync goes on from there.", file=sys.stderr)
             return INTERRUPTED
+        for name, tally in sync.tallies.items():
+            if said := "; ".join(filter(None, [tally.note, tally.refused])):
+                print(f"{name}: {said}", file=sys.stderr)
         for name, failure in sync.failures.items():
             print(f"{name} was not loaded completely. {failure}", file=sys.stderr)
         return 1 if sync.failures else 0

@@ -104,6 +104,11 @@ class Tally:
     error: ModeError | None = None
     """What stopped it."""
 
+    @property
+    def refused(self) -> str:
+        """How many lists were refused with which status; empty for none."""
+        return ", ".join(f"{lists} x HTTP {status}" for status, lists in sorted(self.skipped.items()))
+
 
 def duration(seconds: float) -> str:
     """A length of time as people say it."""

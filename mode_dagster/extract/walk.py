@@ -221,6 +221,8 @@ class EndpointWalk:
             for page in self._list_reader.stream(route, values, self._is_spent):
                 if isinstance(page, int):
                     self._note_refusal(values, page)
+                    if page == 400:
+                        self.tally.note = "if Mode keeps events for some time only, set history_days to less"
                     return
                 yield values, self._converted(route, values, page)
         except ModeError as error:
