@@ -4,6 +4,7 @@ Here: escaping, times, cutting to Slack's lengths, posting with a few tries.
 Not here: what is told, and when (`sensors`).
 
 The webhook's address is a secret: it is in no message, and requests' own error texts, which hold it, are not passed on.
+That is why it tries again by itself: urllib3's retries write the address into the log.
 """
 
 import re

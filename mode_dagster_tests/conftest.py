@@ -1,6 +1,7 @@
 """A clean machine for every test: own folder, own dlt home, no settings, no network beyond loopback."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,9 @@ from typing import Any
 
 # dlt looks for .dlt/ when it is first imported: an empty folder keeps the project's own config out of the tests
 os.environ["DLT_PROJECT_DIR"] = tempfile.mkdtemp(prefix="mode-dagster-tests-")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # `pytest … &` in a script: the programs that the tests start would not hear Ctrl-C either
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import duckdb
 import pytest
