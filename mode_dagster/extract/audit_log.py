@@ -68,7 +68,7 @@ class AuditLog:
                 order.take(page)
                 yield page
                 if not is_last and is_spent():
-                    self._lists.noted = self._note(*self._left(order, window, until, intent))
+                    self._lists.noted = self._left_at(order, window, new, until, intent)
                     return
             self._lists.noted = self._note(until)
             if window is not new and is_spent():
@@ -100,15 +100,13 @@ class AuditLog:
             note[READ_UNTIL] = until.isoformat()
         return note | ({GAP: [at.isoformat() for at in gap]} if gap else {})
 
-    def _left(
-        self, order: "_Order", window: Window, until: datetime | None, intent: str
-    ) -> tuple[datetime | None, Window]:
-        """What is left of a window that had to be left before its end."""
+    def _left_at(self, order: "_Order", window: Window, new: Window, until: datetime | None, intent: str) -> Version:
+        """What the ledger notes where a window had to be left before its end."""
         start, end = window
-        if order.rises and order.last:
-            return until, (order.last, end)
-        if order.falls and order.last:
-            return until, (start, order.last)
+        if order.rises and not order.falls and order.last:
+            return self._note(order.last) if window is new else self._note(until, (order.last, end))
+        if order.falls and not order.rises and order.last:
+            return self._note(until, (start, order.last))
         limit = self._sync.settings.max_requests
         raise ModeError(
             f"Could not {intent} to the end: max_requests = {limit} was reached, and the events come in no order of "
