@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mode_dagster.models import MODELS
 from mode_dagster.warehouse import NoWarehouseError, open_warehouse
 from mode_dagster.workspace import MARTS
 from mode_dagster_tests.living import query_destination, until_a_report_is_gone
+from mode_dagster_tests.processes import until
 
 BUCKET = "warehouse"
 
@@ -32,18 +32,19 @@ def s3() -> Iterator[str]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        url = f"http://127.0.0.1:{port}"
-        while not _answers(url):
+        try:
+            url = f"http://127.0.0.1:{port}"
+            until(lambda: server.poll() is not None or _answers(url), 120, "an S3 server answers")
             assert server.poll() is None
-            time.sleep(0.1)
-        yield url
-        server.kill()
+            yield url
+        finally:  # else it would be waited for
+            server.kill()
 
 
 def _answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
