@@ -418,7 +418,7 @@ def test_an_audit_log_that_breaks_off_is_kept_as_far_as_it_came_and_asked_for_ag
 AUDIT = SandboxOptions(reports=3, spaces=3, rate_limit_requests=1_000_000, epoch=START - timedelta(days=40))
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 406])
+@pytest.mark.parametrize("status", [400, 401, 404])
 def test_an_audit_log_that_is_refused_on_a_later_page_is_asked_for_again(clock, load_from, assert_true, status):
     with serve(replace(AUDIT, clock=clock)) as world:
         world.faults.append(Fault(r"/audit_logs\?.*next_token=", status=status, times=1))
@@ -453,7 +453,7 @@ def test_more_days_of_history_bring_the_older_audit_events(clock, load_from, ass
         assert requests_of(world, lambda: load_from(world, "audit_logs"))["audit_logs"] == 1
 
 
-def audit_pages(world: Sandbox, events: list[dict], size: int = 30) -> Callable[[dict], dict]:
+def audit_pages(world: Sandbox, events: list[dict], size: int = 100) -> Callable[[dict], dict]:
     """Answers with these events, in their order, as far as the time asked for has them."""
 
     def answer(_: dict) -> dict:
@@ -471,7 +471,7 @@ def audit_pages(world: Sandbox, events: list[dict], size: int = 30) -> Callable[
     return answer
 
 
-@pytest.mark.parametrize(("newest_first", "most"), [(True, 3), (False, 3), (True, 1)])
+@pytest.mark.parametrize(("newest_first", "most"), [(True, 1), (False, 1)])
 def test_max_requests_bounds_the_audit_log_and_the_next_syncs_go_on(clock, load_from, assert_true, newest_first, most):
     with serve(replace(AUDIT, clock=clock)) as world:
         syncs, note = 0, "never read"
@@ -483,7 +483,7 @@ def test_max_requests_bounds_the_audit_log_and_the_next_syncs_go_on(clock, load_
             assert len(world.requests) <= most
             syncs += 1
             clock.pass_by(hours=7)
-        assert 3 <= syncs < 12
+        assert 2 <= syncs < 6
         clock.pass_by(hours=-7)
         assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
 
@@ -503,17 +503,17 @@ def test_max_requests_that_the_listings_use_up_is_named(world, load_from):
         load_from(world, "spaces", "reports", "queries", max_requests=6)
 
 
-@pytest.mark.parametrize("status", [403, 404])
-def test_query_runs_that_were_refused_once_are_asked_for_again(world, clock, load_from, query, assert_true, status):
+def test_query_runs_that_were_refused_once_are_asked_for_again(world, clock, load_from, query):
     clock.now = quiet_moment(world, clock)
+    tables = ("spaces", "reports", "runs", "query_runs")
     run = world.world.rows("query_runs")[0]["run_token"]
-    world.faults.append(Fault(rf"/runs/{run}/query_runs", status=status))
-    load_from(world)
+    world.faults.append(Fault(rf"/runs/{run}/query_runs", status=404))
+    load_from(world, *tables)
     count = f"SELECT count(*) FROM mode_analytics_data.query_runs WHERE run_token = '{run}'"
     assert query(count) == [(0,)]
     world.faults.clear()
     clock.pass_by(hours=25)
-    load_from(world)
+    load_from(world, *tables)
     assert query(count)[0][0] > 0
 
 
@@ -521,7 +521,7 @@ def test_query_runs_that_were_refused_once_are_asked_for_again(world, clock, loa
 def test_a_report_that_moved_into_a_list_that_could_not_be_read_is_not_gone(
     world, load_first, load_from, query, status
 ):
-    load_first(world)
+    load_first(world, "spaces", "reports")
     moved = min(world.world.truth("reports"))
     ((here,),) = query(f"SELECT space_token FROM mode_analytics_data.reports WHERE token = '{moved}'")
     there = next(row["space_token"] for row in world.world.rows("reports") if row["space_token"] != here)
@@ -535,15 +535,15 @@ def test_a_report_that_moved_into_a_list_that_could_not_be_read_is_not_gone(
         Fault(rf"/spaces/{here}/reports", kind="edit", edit=without_it),
         Fault(rf"/spaces/{there}/reports", status=status),
     ]
-    load_from(world, isolate=True)
+    load_from(world, "spaces", "reports", isolate=True)
     assert query(gone) == [(0,)]
     del world.faults[1]
-    load_from(world)
+    load_from(world, "spaces", "reports")
     assert query(gone) == [(1,)]
 
 
 def test_a_report_that_became_a_dataset_keeps_its_queries(world, load_first, load_from, query):
-    load_first(world)
+    load_first(world, "spaces", "reports", "datasets", "queries")
     turned = world.world.rows("queries")[0]["report_token"]
     assert turned in world.world.truth("reports")
 
@@ -561,7 +561,7 @@ def test_a_report_that_became_a_dataset_keeps_its_queries(world, load_first, loa
         Fault(rf"/spaces/{space}/datasets", kind="body", body=json.dumps(as_dataset(listed))),
     ]
     left = f"SELECT count(deleted_at), count(*) > 0 FROM mode_analytics_data.queries WHERE report_token = '{turned}'"
-    load_from(world)
+    load_from(world, "spaces", "reports", "datasets", "queries")
     assert query(f"SELECT deleted_at IS NULL FROM mode_analytics_data.datasets WHERE token = '{turned}'") == [(True,)]
     assert query(f"SELECT deleted_at IS NULL FROM mode_analytics_data.reports WHERE token = '{turned}'") == [(False,)]
     assert query(left) == [(0, True)]
