@@ -211,7 +211,10 @@ def test_a_load_without_dagster_tells_what_mode_refused(sandbox, reads, capsys):
     assert extract.main(["definitions", "audit_logs"]) == 0
     said = capsys.readouterr().err
     assert "definitions: 1 x HTTP 403\n" in said
-    assert "audit_logs: if Mode keeps events for some time only, set history_days to less; 1 x HTTP 400\n" in said
+    assert "audit_logs: 1 x HTTP 400; if Mode keeps events for some time only, set history_days to less\n" in said
+    reads(sandbox, max_requests=20)
+    assert extract.main(["spaces", "reports", "queries"]) == 0
+    assert "Stopped at max_requests; the next sync goes on from there.\n" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal, which Windows has none of")

@@ -51,8 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
             print("Stopped. What was loaded stays, and the next sync goes on from there.", file=sys.stderr)
             return INTERRUPTED
         for name, tally in sync.tallies.items():
-            if said := "; ".join(filter(None, [tally.note, tally.refused])):
-                print(f"{name}: {said}", file=sys.stderr)
+            if tally.skipped:
+                print(f"{name}: {'; '.join(filter(None, [tally.refused, tally.note]))}", file=sys.stderr)
+        if sync.is_spent():
+            print("Stopped at max_requests; the next sync goes on from there.", file=sys.stderr)
         for name, failure in sync.failures.items():
             print(f"{name} was not loaded completely. {failure}", file=sys.stderr)
         return 1 if sync.failures else 0

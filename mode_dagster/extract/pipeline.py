@@ -41,8 +41,6 @@ TAKE_PARQUET = ("motherduck", "filesystem", "snowflake", "bigquery")
 """The others take it only from a bucket between, or with a driver of their own."""
 EXTRAS = {"gs": "gcs", "az": "azure", "abfss": "azure", "deltalake": "delta"}
 """The extras of this package that bring a driver, where dlt's are called otherwise."""
-LOAD_JOBS = 2
-"""Files that DuckDB takes in at once; dlt's 20 take a tenth more memory and no less time (docs/scale.md)."""
 KEPT_PACKAGES = 10
 """How many complete loads dlt's working folder tells of: each takes a third of a megabyte, and dlt keeps all."""
 
@@ -123,9 +121,7 @@ def _destination(dataset: str) -> Any:
         )
     # dlt 1.31 merges in a transaction only where it is told that there are any; without one, a merge that is cut short
     # leaves rows deleted that it was going to put back
-    return duckdb(
-        path, preferred_loader_file_format="parquet", supports_transactions=True, max_parallel_load_jobs=LOAD_JOBS
-    )
+    return duckdb(path, preferred_loader_file_format="parquet", supports_transactions=True)
 
 
 @contextmanager
