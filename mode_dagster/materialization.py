@@ -136,7 +136,7 @@ def page_in_mode(settings: Settings) -> Mapping[str, Any]:
 
 
 def _facts(table: str, tally: Tally) -> Sequence[Any]:
-    found = tally.error or tally.note or (tally.refused)
+    found = tally.error or tally.note or tally.refused
     return (table, tally.rows, tally.requests, tally.lists, tally.unchanged, found)
 
 

@@ -50,7 +50,7 @@ class AuditLog:
 
         Args:
             route: Where it is.
-            values: What fills the path.
+            values: What the ledger knows the list by.
             intent: What it is for, as it reads after "Could not".
             is_spent: Whether no more requests may be made.
 

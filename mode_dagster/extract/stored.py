@@ -230,9 +230,9 @@ class _Marks:
             return False
         rows, lists, column = self._table(endpoint.name), self._table(parent.name), route.placeholders[-1]
         read = (
-            "SELECT l.parent, l.outcome, coalesce(l.first_load_id, l._dlt_load_id) AS load_id "  # noqa: S608
-            f"FROM {self._table(LEDGER)} AS l JOIN {self._table('_dlt_loads')} AS d "
-            f"ON d.load_id = l._dlt_load_id AND d.status = 0 WHERE l.endpoint = {literal(endpoint.name)}"
+            "SELECT parent, outcome, coalesce(first_load_id, _dlt_load_id) AS load_id "  # noqa: S608
+            f"FROM ({completed(self._table(LEDGER), self._table('_dlt_loads'))}) c "
+            f"WHERE endpoint = {literal(endpoint.name)}"
         )
         in_sight = f"SELECT 1 FROM {rows} AS o WHERE o.{column} = s.token AND o.deleted_at IS NULL"  # noqa: S608
         ((unread,),) = self._warehouse.query(
