@@ -69,6 +69,27 @@ def test_a_load_that_ended_just_before_the_kill_is_not_ended_twice(sandbox, load
     assert query(f"SELECT count(*) FROM mode_analytics_data._dlt_loads WHERE load_id = '{ended.name}'") == [(1,)]
 
 
+@pytest.mark.parametrize("deleted", ["nothing", "its jobs"])
+def test_a_package_that_was_normalized_just_before_the_kill_is_not_normalized_twice(
+    deleted, sandbox, load_from, reads, keys, tmp_path
+):
+    load_from(sandbox, "data_sources")
+    settings, pipeline = reads(sandbox), mode_pipeline()
+    with Sync(settings, pipeline=pipeline, clock=sandbox.world.now) as sync:
+        pipeline.extract(mode_analytics_source(sync).with_resources("definitions"))
+    (extracted,) = tmp_path.glob("dlt/pipelines/*/normalize/extracted/*")
+    shutil.copytree(extracted, tmp_path / "extracted")
+    pipeline.normalize()
+    # dlt renames what it has normalized, and deletes what it was made of then
+    shutil.copytree(tmp_path / "extracted", extracted)
+    if deleted == "its jobs":
+        shutil.rmtree(extracted / "new_jobs")
+    asked = len(sandbox.requests)
+    load_from(sandbox, "data_sources")
+    assert sorted(keys("definitions")) == sorted(sandbox.world.truth("definitions"))
+    assert not [request for request in sandbox.requests[asked:] if request.path.endswith("/definitions")]
+
+
 def without_actions(body: dict) -> dict:
     return {**body, "audit_logs": [{**row, "action": None} for row in body["audit_logs"]]}
 

@@ -237,10 +237,15 @@ def no_other_sync(pipeline: Pipeline) -> Iterator[None]:
 
 
 def _finish_packages(pipeline: Pipeline) -> None:
-    """Puts away what was loaded completely, but killed before dlt put it away: dlt 1.31 fails on it, in every sync."""
-    folder = Path(pipeline.working_dir, "load")
-    for completed in folder.glob(f"normalized/*/{PackageStorage.PACKAGE_COMPLETED_FILE_NAME}"):
-        completed.parent.rename(folder / "loaded" / completed.parent.name)
+    """Ends what a kill left between two steps of dlt 1.31, which fails on it in every sync from then on.
+
+    That is: normalized, and what it was made of not yet deleted; or loaded completely, and not yet put away.
+    """
+    folder = Path(pipeline.working_dir)
+    for normalized in folder.glob("load/normalized/*/"):
+        shutil.rmtree(folder / "normalize" / "extracted" / normalized.name, ignore_errors=True)
+        if (normalized / PackageStorage.PACKAGE_COMPLETED_FILE_NAME).exists():
+            normalized.rename(folder / "load" / "loaded" / normalized.name)
 
 
 def _forget_packages(pipeline: Pipeline) -> None:
