@@ -65,11 +65,11 @@ ui: setup $(DAGSTER_HOME)/dagster.yaml ## Start Dagster's UI on http://localhost
 .PHONY: test
 test: setup-dev ## Run the linters and the tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 3 -m "not slow"
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 .PHONY: test-slow
 test-slow: setup-dev ## Run what takes long: whole deployments, days of syncs, the tutorial
-	@$(BIN)/pytest -n 2 -m slow
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 .PHONY: kills
 kills: setup-dev ## Kill syncs at 50 moments instead of the 10 of make test, and cut 20 histories of syncs
@@ -77,7 +77,7 @@ kills: setup-dev ## Kill syncs at 50 moments instead of the 10 of make test, and
 
 .PHONY: coverage
 coverage: setup-dev ## Measure what all tests cover; fails under 95 %, under 100 % of extract/ and models/
-	@$(BIN)/pytest -n 2 --cov=mode_dagster --cov-report=term:skip-covered
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=mode_dagster --cov-report=term:skip-covered
 	@$(BIN)/coverage report --include='mode_dagster/extract/*,mode_dagster/models/*' --fail-under=100
 
 .PHONY: lint

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME
@@ -44,19 +45,22 @@ class Contents:
     columns: Sequence[str]
     sample: Sequence[Sequence[Any]]
     """The newest live rows, in those columns."""
+    described: TTableSchemaColumns
+    """All columns, as dlt's schema has them."""
 
 
 def look_into(pipeline: Pipeline, tables: Collection[str]) -> Mapping[str, Contents]:
     """What each table holds in the destination."""
+    schema = pipeline.default_schema  # which dlt reads from a file each time
     with open_warehouse(pipeline) as warehouse:
         found = {}
         for table in tables:
-            columns = pipeline.default_schema.get_table_columns(table)
+            columns = schema.get_table_columns(table)
             found[table] = _look(warehouse, f"{pipeline.dataset_name}.{table}", columns, shown(table, columns))
     return found
 
 
-def _look(warehouse: Warehouse, table: str, columns: Collection[str], sampled: Sequence[str]) -> Contents:
+def _look(warehouse: Warehouse, table: str, columns: TTableSchemaColumns, sampled: Sequence[str]) -> Contents:
     is_marked = "deleted_at" in columns
     live = "deleted_at IS NULL" if is_marked else "TRUE"
     newest = next((f"{name} DESC NULLS LAST" for name in NEWEST if name in columns), "1")
@@ -67,7 +71,11 @@ def _look(warehouse: Warehouse, table: str, columns: Collection[str], sampled: S
         f"SELECT {selected} FROM {table} WHERE {live} ORDER BY {newest} LIMIT {SAMPLE_ROWS}"  # noqa: S608
     ).rows
     return Contents(
-        rows=rows, live=alive if is_marked else None, columns=sampled, sample=[[*map(_short, row)] for row in sample]
+        rows=rows,
+        live=alive if is_marked else None,
+        columns=sampled,
+        sample=[[*map(_short, row)] for row in sample],
+        described=columns,
     )
 
 

@@ -37,7 +37,7 @@ def load_metadata(pipeline: Pipeline, table: str, sync: Sync, contents: Contents
     metadata = {
         "completeness": dg.MetadataValue.md(completeness(tally)),
         **_stored(pipeline, table, contents),
-        "dagster/column_schema": _real_columns(pipeline, table),
+        "dagster/column_schema": _real_columns(table, contents),
         **_effort(tally.requests, tally.seconds),
         "rows_fetched": tally.rows,
         "lists_read": tally.lists,
@@ -145,13 +145,13 @@ def plan_metadata(plan: Plan, table: PlannedTable) -> Mapping[str, Any]:
     return {"plan": str(plan), "lists": table.lists, "lists_due": table.due, "requests_planned": table.requests}
 
 
-def _real_columns(pipeline: Pipeline, table: str) -> dg.TableSchema:
+def _real_columns(table: str, contents: Contents) -> dg.TableSchema:
     """The documented columns and whatever else Mode sent, as they are in the destination."""
     documented = documented_columns(table)
     known = {column.name for column in documented.columns}
     others = [
         dg.TableColumn(name=name, type=str(column.get("data_type")), description="Not documented by Mode.")
-        for name, column in pipeline.default_schema.get_table_columns(table).items()
+        for name, column in contents.described.items()
         if name not in known and not name.startswith("_dlt_")
     ]
     return dg.TableSchema(columns=[*documented.columns, *others])

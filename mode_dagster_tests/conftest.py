@@ -29,7 +29,7 @@ from mode_dagster.settings import ENV_PREFIX, Settings
 pytest_plugins = ["mode_dagster_tests.living"]
 
 NOON = datetime(2026, 6, 17, 12, 20, tzinfo=UTC)
-SMALL = SandboxOptions(reports=12, spaces=4, days=20, rate_limit_requests=100_000, clock=lambda: NOON)
+SMALL = SandboxOptions(reports=12, spaces=4, days=10, rate_limit_requests=100_000, clock=lambda: NOON)
 
 
 @pytest.fixture(autouse=True)

@@ -118,6 +118,7 @@ def test_what_is_gone_is_marked_and_read_again_when_it_returns(files, world, clo
     assert query(marked) == [(0,)]
 
 
+@pytest.mark.slow
 def test_the_job_makes_every_model_and_check(files, sandbox, reads, query):
     files()
     reads(sandbox)
@@ -145,14 +146,9 @@ def test_a_model_of_snapshots_keeps_the_rows_of_other_keys(files, sandbox, load_
     assert rows == [(1, "old", None), (2, "new", True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("place", "table_format"),
-    [
-        ("files", ""),
-        pytest.param("bucket", "delta", marks=pytest.mark.slow),
-        pytest.param("files", "delta", marks=pytest.mark.slow),
-        pytest.param("bucket", "", marks=pytest.mark.slow),
-    ],
+    ("place", "table_format"), [("files", ""), ("bucket", "delta"), ("files", "delta"), ("bucket", "")]
 )
 def test_many_files_become_one_with_the_same_rows(
     request, place, table_format, world, clock, load_from, assert_true, monkeypatch
@@ -172,7 +168,7 @@ def test_many_files_become_one_with_the_same_rows(
     assert_true(world)
 
 
-@pytest.mark.parametrize("table_format", ["", "delta"])
+@pytest.mark.parametrize("table_format", [pytest.param("", marks=pytest.mark.slow), "delta"])
 def test_copies_that_no_table_reads_any_more_are_deleted(
     bucket, table_format, world, clock, load_from, query, monkeypatch
 ):

@@ -177,7 +177,7 @@ def test_any_server_comes_to_an_end(pager, answers, sandbox, reads, monkeypatch)
 
 
 # a load takes a second: a failing example is not made smaller
-@settings(max_examples=5, phases=[Phase.generate], **PROFILE)
+@settings(max_examples=3, phases=[Phase.generate], **PROFILE)
 @given(odd=st.lists(rows, min_size=8, max_size=24))
 def test_any_row_can_be_loaded(odd, sandbox, load_from, tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("odd")
@@ -197,6 +197,7 @@ def test_any_row_can_be_loaded(odd, sandbox, load_from, tmp_path_factory, monkey
     assert not sync.failures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["readers", "answers", "pagers", "lineage"])
 def test_a_short_guided_search_finds_nothing(target, tmp_path):
     pytest.importorskip("atheris", reason="atheris is there for Python 3.11 on Linux only")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mode_dagster.extract.pipeline import load, mode_pipeline
@@ -33,7 +33,7 @@ WORLD = SandboxOptions(
     reports=10, spaces=3, rate_limit_requests=1_000_000, epoch=datetime(2026, 5, 28, tzinfo=UTC), clock=lambda: START
 )
 HISTORIES = int(os.environ.get("MODE_HISTORIES", "1"))
-"""How many are drawn, beside the two that are written down; `make kills` takes 20."""
+"""How many are drawn; `make kills` takes 20."""
 
 
 def test_a_merge_that_fails_half_way_leaves_the_rows_that_were_there(sandbox, load_from, query, keys):
@@ -104,16 +104,35 @@ steps = st.lists(
 )
 
 
+@pytest.mark.parametrize(
+    "history",
+    [
+        pytest.param([(0, "cut after the listings"), (26, "max_requests")], id="cut, then bounded"),
+        pytest.param(
+            [(26, "cut and the machine is lost"), (24 * 9, "cut after the listings")],
+            id="lost, then cut",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_history_of_syncs_ends_with_the_tables_that_mode_has(history, tmp_path_factory, monkeypatch):
+    assert_ends_right(history, tmp_path_factory, monkeypatch)
+
+
+@pytest.mark.slow
 @settings(
     max_examples=HISTORIES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )
-@example(history=[(0, "cut after the listings"), (26, "max_requests")])
-@example(history=[(26, "cut and the machine is lost"), (24 * 9, "cut after the listings")])
 @given(history=steps)
 def test_any_history_of_syncs_ends_with_the_tables_that_mode_has(history, tmp_path_factory, monkeypatch):
+    assert_ends_right(history, tmp_path_factory, monkeypatch)
+
+
+def assert_ends_right(history: list[tuple[int, str]], tmp_path_factory, monkeypatch) -> None:
+    """The syncs of a history, each so many hours after the one before, and a whole one at the end."""
     folder = tmp_path_factory.mktemp("history")
     monkeypatch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(folder / "mode_analytics.duckdb"))

@@ -158,8 +158,8 @@ def moments(name: str, whole: End) -> Iterator[Moment]:
     [
         pytest.param(FIRST, ALONE, 2 * KILLS // 5, id="a first load"),
         pytest.param(LATER, ALONE, 2 * KILLS // 5, id="a later sync"),
-        pytest.param(FIRST, IN_DAGSTER, KILLS // 10, id="a first load, in Dagster"),
-        pytest.param(LATER, IN_DAGSTER, KILLS // 10, id="a later sync, in Dagster"),
+        pytest.param(FIRST, IN_DAGSTER, KILLS // 10, id="a first load, in Dagster", marks=pytest.mark.slow),
+        pytest.param(LATER, IN_DAGSTER, KILLS // 10, id="a later sync, in Dagster", marks=pytest.mark.slow),
     ],
 )
 def test_a_sync_killed_at_any_moment_is_made_right_by_the_next(now, how, kills, mode, unkilled, request):

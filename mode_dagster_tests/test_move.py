@@ -51,7 +51,10 @@ def few_tables(tmp_path, world, load_first):
     return tmp_path / "mode_analytics.duckdb"
 
 
-@pytest.fixture(params=["postgres", "parquet", "delta"])
+SLOW = pytest.mark.slow
+
+
+@pytest.fixture(params=["postgres", pytest.param("parquet", marks=SLOW), pytest.param("delta", marks=SLOW)])
 def empty(request, server: Server, tmp_path, monkeypatch) -> Callable[[], None]:
     """Points the destination at an empty one of each kind."""
 

@@ -33,6 +33,7 @@ def large_sandbox() -> Iterator[Sandbox]:
         yield served
 
 
+@pytest.mark.slow
 def test_a_first_load_of_300_reports_asks_what_the_formulas_say(scale, large_sandbox, load_from):
     sync = load_from(large_sandbox, rate_limit_requests=1_000_000)
     said = scale.first_load(scale.found_in(large_sandbox, Listing.COLLECTIONS), Listing.COLLECTIONS)
@@ -45,7 +46,7 @@ def test_a_first_load_of_300_reports_asks_what_the_formulas_say(scale, large_san
     assert len(large_sandbox.requests) == unchanged + looked_into
 
 
-@pytest.mark.parametrize("listing", [Listing.DISCOVERY, Listing.WORKSPACE], ids=str)
+@pytest.mark.parametrize("listing", Listing, ids=str)
 def test_the_formulas_hold_in_every_listing(scale, sandbox, flat_sandbox, load_from, listing):
     served = flat_sandbox if listing is Listing.WORKSPACE else sandbox
     sync = load_from(served, listing=listing)
