@@ -72,7 +72,7 @@ test-slow: setup-dev ## Run what takes long: whole deployments, days of syncs, t
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 .PHONY: kills
-kills: setup-dev ## Kill syncs at 50 moments instead of the 10 of make test, and cut 20 histories of syncs
+kills: setup-dev ## Kill syncs at 50 moments instead of a few, and cut 20 histories of syncs
 	@MODE_KILLS=50 MODE_HISTORIES=20 $(BIN)/pytest mode_dagster_tests/test_kills.py mode_dagster_tests/test_interrupted.py
 
 .PHONY: coverage

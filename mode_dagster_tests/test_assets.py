@@ -121,7 +121,7 @@ def test_an_unchanged_workspace_is_materialized_all_the_same(sandbox, reads, mat
 
 def test_a_table_alone_is_materialized_when_nothing_of_it_is_due(sandbox, reads, materialize):
     reads(sandbox)
-    first = materialized(materialize())
+    first = materialized(materialize("spaces", "reports", "datasets", "queries", "charts"))
     sandbox.requests.clear()
     result = materialize("charts")
     assert result.success
@@ -130,7 +130,7 @@ def test_a_table_alone_is_materialized_when_nothing_of_it_is_due(sandbox, reads,
 
 
 def test_checkpoints_show_as_one_materialization_an_asset(reads, materialize, query):
-    with serve(replace(SMALL, reports=4)) as sandbox:
+    with serve(replace(SMALL, reports=2)) as sandbox:
         reads(sandbox, checkpoint_seconds=0)
         events = materialize("spaces", "reports", "queries").get_asset_materialization_events()
     ((loads,),) = query("SELECT count(*) FROM mode_analytics_data._dlt_loads")

@@ -102,7 +102,8 @@ def test_what_a_server_says_is_not_held_against_the_duckdb_file(monkeypatch):
 
 
 def test_the_commands_of_the_readme_work(run, tmp_path, query):
-    sandbox = {"SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL": "sandbox"}
+    # less history than a user's first load has, for there is a request for each run
+    sandbox = {ENV_PREFIX + "BASE_URL": "sandbox", ENV_PREFIX + "HISTORY_DAYS": "3"}
     one = run(
         "dagster", "asset", "materialize", "--select", "mode/reports", "-m", "mode_dagster.definitions", **sandbox
     )

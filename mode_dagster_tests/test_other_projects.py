@@ -97,6 +97,7 @@ def fresh_python(tmp_path_factory) -> str:
     return str(fresh_environment(folder / "venv", wheel, ()) / "python")
 
 
+@pytest.mark.slow
 def test_the_component_loads_from_ten_lines_of_yaml_and_the_wheel(fresh_python, tmp_path, monkeypatch):
     project = tmp_path / "acme"
     (project / "acme_data/defs/mode").mkdir(parents=True)

@@ -6,6 +6,7 @@ import pytest
 from mode_dagster.assets import SyncConfig, build_assets, build_ledger_check
 from mode_dagster.build import RESOURCES
 from mode_dagster.extract.errors import DestinationBusy
+from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import mode_pipeline, no_other_sync
 from mode_dagster.sandbox import Fault
 from mode_dagster.workspace import Workspace
@@ -52,7 +53,8 @@ def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
 def test_a_failing_table_holds_up_only_what_needs_it_and_the_run_is_red(sandbox, reads, run):
     sandbox.faults.append(Fault(r"/definitions", status=500))
     reads(sandbox)
-    result = run()
+    selected = [*map(key, ("spaces", "reports", "definitions", LEDGER)), from_reports.key, from_definitions.key]
+    result = run(*selected)
     assert not result.success
     assert "from_reports" in materialized(result)
     assert {"definitions", "from_definitions"} & materialized(result) == set()
@@ -61,7 +63,7 @@ def test_a_failing_table_holds_up_only_what_needs_it_and_the_run_is_red(sandbox,
     assert "1 of the tables could not be read completely" in failed[1]
     assert "- definitions: Could not list definitions: HTTP 500" in failed[1]
     sandbox.faults.clear()
-    again = run()
+    again = run(*selected)
     assert again.success
     assert {"definitions", "from_definitions"} <= materialized(again)
 
@@ -102,7 +104,7 @@ def test_a_sync_of_some_reports_asks_for_nothing_of_others(sandbox, reads, run, 
     assert below == set(wanted)
     assert query("SELECT count(*) FROM mode_analytics_data.reports")[0][0] == 12
     # the others are due all the same in the next sync
-    assert run().success
+    assert run(key("reports"), key("runs")).success
     assert query("SELECT count(DISTINCT report_token) FROM mode_analytics_data.runs")[0][0] > 2
 
 

@@ -47,10 +47,10 @@ def test_a_first_load_of_300_reports_asks_what_the_formulas_say(scale, large_san
 
 
 @pytest.mark.parametrize("listing", Listing, ids=str)
-def test_the_formulas_hold_in_every_listing(scale, sandbox, flat_sandbox, load_from, listing):
-    served = flat_sandbox if listing is Listing.WORKSPACE else sandbox
-    sync = load_from(served, listing=listing)
-    said = Counter(scale.first_load(scale.found_in(served, listing), listing))
+def test_the_formulas_hold_in_every_listing(scale, load_from, listing):
+    with serve(replace(SMALL, reports=6, days=3, flat=listing is Listing.WORKSPACE)) as served:
+        sync = load_from(served, listing=listing)
+        said = Counter(scale.first_load(scale.found_in(served, listing), listing))
     asked = Counter(sync.client.adapter.sent)
     if listing is Listing.DISCOVERY:
         # a token is asked for with whichever list comes first, and people are only met as those who ran something

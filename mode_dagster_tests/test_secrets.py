@@ -204,7 +204,7 @@ def people_of(world: Sandbox) -> set[str]:
     [
         (PersonalData.HASH, Listing.COLLECTIONS),
         (PersonalData.DROP, Listing.COLLECTIONS),
-        (PersonalData.HASH, Listing.DISCOVERY),
+        pytest.param(PersonalData.HASH, Listing.DISCOVERY, marks=pytest.mark.slow),
     ],
 )
 def test_nobody_is_in_the_file_if_so_set(choice, listing, load_from, tmp_path):
