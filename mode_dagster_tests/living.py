@@ -5,6 +5,7 @@ Fixtures of this module are known to all tests (conftest names it as a plugin).
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from mode_dagster.sandbox import Sandbox, SandboxOptions, serve
 from mode_dagster.warehouse import open_warehouse
 
 START = datetime(2026, 6, 1, 9, 5, tzinfo=UTC)
-LIVELY = SandboxOptions(reports=14, spaces=3, rate_limit_requests=1_000_000, epoch=datetime(2026, 5, 26, tzinfo=UTC))
+LIVELY = SandboxOptions(reports=10, spaces=3, rate_limit_requests=1_000_000, epoch=datetime(2026, 5, 26, tzinfo=UTC))
 
 
 @dataclass
@@ -139,3 +140,21 @@ def wanted(world: Sandbox, table: str) -> set:
         return world.world.truth(table)
     finished = {run["token"] for run in world.world.rows("runs") if run["ended_at"] <= world.world.now()}
     return {row["token"] for row in world.world.rows("query_runs") if row["run_token"] in finished}
+
+
+def requests_of(world: Sandbox, action: Callable[[], object]) -> Counter[str]:
+    """How often each kind of path was asked for during the action; fails where a URL was asked for twice."""
+    world.requests.clear()
+    action()
+    asked = Counter((request.path, request.query) for request in world.requests)
+    assert not [url for url, times in asked.items() if times > 1]
+    return Counter(request.path.rsplit("/", 1)[-1] for request in world.requests)
+
+
+def quiet_moment(world: Sandbox, clock: Clock) -> datetime:
+    """A moment at which no run is under way."""
+    for minute in range(24 * 60):
+        clock.now = START + timedelta(minutes=minute)
+        if all(run["ended_at"] <= clock.now for run in world.world.rows("runs")):
+            return clock.now
+    raise AssertionError("something always runs")

@@ -103,7 +103,14 @@ def point(patch: pytest.MonkeyPatch, kind: str) -> None:
         patch.setenv(name, value)
 
 
-@pytest.fixture(scope="module", params=[kind for kind in ENGINES if kind != "postgres"])
+SERVERS = [
+    pytest.param(kind, marks=[] if kind in ("bigquery", "snowflake") else pytest.mark.slow)
+    for kind in ENGINES
+    if kind != "postgres"
+]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
 def kind(request) -> str:
     return request.param
 
@@ -254,6 +261,7 @@ def test_the_loaded_tables_can_be_made_there(kind, monkeypatch):
     assert max(len(column.name) for column in columns) <= client.capabilities.max_column_identifier_length
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redshift"], indirect=True, scope="module")
 def test_redshift_has_one_order_for_all_lists_of_a_select_and_a_frame_for_each_running_sum(statements):
     for statement in statements:

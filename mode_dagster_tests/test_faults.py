@@ -426,7 +426,7 @@ def test_an_odd_row_is_loaded_with_all_others(name, table, stored, outcome):
 
 
 TOLD_APART = ["an audit log that breaks off"]
-"""Faults that have a test of their own; the first one's is in `test_incremental`."""
+"""Faults that have a test of their own; the first one's is in `test_audit_log`."""
 
 
 def fault(*names: str) -> Callable[[Callable], Callable]:

@@ -104,15 +104,12 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "history",
     [
         pytest.param([(0, "cut after the listings"), (26, "max_requests")], id="cut, then bounded"),
-        pytest.param(
-            [(26, "cut and the machine is lost"), (24 * 9, "cut after the listings")],
-            id="lost, then cut",
-            marks=pytest.mark.slow,
-        ),
+        pytest.param([(26, "cut and the machine is lost"), (24 * 9, "cut after the listings")], id="lost, then cut"),
     ],
 )
 def test_a_history_of_syncs_ends_with_the_tables_that_mode_has(history, tmp_path_factory, monkeypatch):

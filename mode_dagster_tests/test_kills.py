@@ -156,7 +156,7 @@ def moments(name: str, whole: End) -> Iterator[Moment]:
 @pytest.mark.parametrize(
     ("now", "how", "kills"),
     [
-        pytest.param(FIRST, ALONE, 2 * KILLS // 5, id="a first load"),
+        pytest.param(FIRST, ALONE, 2 * KILLS // 5, id="a first load", marks=pytest.mark.slow),
         pytest.param(LATER, ALONE, 2 * KILLS // 5, id="a later sync"),
         pytest.param(FIRST, IN_DAGSTER, max(KILLS // 10, 1), id="a first load, in Dagster", marks=pytest.mark.slow),
         pytest.param(LATER, IN_DAGSTER, max(KILLS // 10, 1), id="a later sync, in Dagster", marks=pytest.mark.slow),

@@ -76,6 +76,7 @@ def snapshot(path, now) -> None:
             run_model(DuckDBWarehouse(connection), MODELS[name], ONLY, now)
 
 
+@pytest.mark.slow
 def test_history_moves_and_the_next_sync_asks_for_what_changed_since(
     file, empty, world, clock, load_from, assert_true, query
 ):

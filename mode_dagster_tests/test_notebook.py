@@ -32,6 +32,7 @@ def run(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_every_cell_shows_what_is_there(sandbox, load_from, tmp_path):
     load_from(sandbox, "reports", "runs", "queries", "data_sources")
     without_models = shown()

@@ -167,6 +167,7 @@ def assert_same_findings(here: Warehouse, there: Warehouse) -> dict[tuple[str, s
     return passed
 
 
+@pytest.mark.slow
 def test_days_of_life_end_with_the_tables_that_mode_has(
     database, world, clock, load_from, assert_true, query, tmp_path, monkeypatch
 ):

@@ -46,7 +46,15 @@ def test_a_first_load_of_300_reports_asks_what_the_formulas_say(scale, large_san
     assert len(large_sandbox.requests) == unchanged + looked_into
 
 
-@pytest.mark.parametrize("listing", Listing, ids=str)
+@pytest.mark.parametrize(
+    "listing",
+    [
+        Listing.COLLECTIONS,
+        pytest.param(Listing.DISCOVERY, marks=pytest.mark.slow),
+        pytest.param(Listing.WORKSPACE, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_the_formulas_hold_in_every_listing(scale, load_from, listing):
     with serve(replace(SMALL, reports=6, days=3, flat=listing is Listing.WORKSPACE)) as served:
         sync = load_from(served, listing=listing)

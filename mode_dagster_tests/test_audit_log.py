@@ -1,0 +1,118 @@
+"""The audit log is read on from where it was left, wherever that was, and no event is lost."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from urllib.parse import parse_qsl
+
+import pytest
+
+from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.errors import ModeAuthError, ModeError, ModeRequestError
+from mode_dagster.sandbox import Fault, Sandbox, SandboxOptions, serve
+from mode_dagster_tests.living import LIVELY, START, requests_of
+
+
+def test_an_audit_log_that_breaks_off_is_kept_as_far_as_it_came_and_asked_for_again(
+    clock, load_from, assert_true, query
+):
+    count = "SELECT count(*) FROM mode_analytics_data.audit_logs"
+    with serve(replace(LIVELY, reports=3, clock=clock, epoch=START - timedelta(days=40))) as world:
+        events = len(world.world.truth("audit_logs"))
+        assert events > 100, "two pages"
+        world.faults.append(Fault(r"/audit_logs\?.*next_token=", status=418))
+        with pytest.raises(ModeRequestError, match="list audit logs"):
+            load_from(world)
+        world.faults.clear()
+        clock.pass_by(hours=1)
+        load_from(world)
+        assert_true(world)
+        assert query(count)[0][0] >= events
+        clock.pass_by(hours=1)
+        asked = requests_of(world, lambda: load_from(world))
+        assert asked["audit_logs"] == 1
+        assert_true(world)
+
+
+AUDIT = SandboxOptions(reports=3, spaces=3, rate_limit_requests=1_000_000, epoch=START - timedelta(days=40))
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_an_audit_log_that_is_refused_on_a_later_page_is_asked_for_again(clock, load_from, assert_true, status):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        world.faults.append(Fault(r"/audit_logs\?.*next_token=", status=status, times=1))
+        sync = None
+        with suppress(ModeAuthError):  # nobody can tell a revoked key from an expired cursor
+            sync = load_from(world, "audit_logs", isolate=True)
+        assert sync is None or "list audit logs" in str(sync.failures["audit_logs"])
+        clock.pass_by(hours=1)
+        load_from(world, "audit_logs")
+        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+
+
+def test_a_key_that_could_not_read_the_audit_log_for_a_while_loses_no_event(clock, load_from, assert_true):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        load_from(world, "audit_logs")
+        world.faults.append(Fault("/audit_logs", status=403, times=1))
+        clock.pass_by(hours=9)
+        assert load_from(world, "audit_logs").tallies["audit_logs"].skipped == {403: 1}
+        clock.pass_by(hours=9)
+        asked = requests_of(world, lambda: load_from(world, "audit_logs"))
+        assert asked["audit_logs"] == 1
+        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+
+
+def test_more_days_of_history_bring_the_older_audit_events(clock, load_from, assert_true, query):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        load_from(world, "audit_logs", history_days=3)
+        ((some,),) = query("SELECT count(*) FROM mode_analytics_data.audit_logs")
+        assert some < len(world.world.truth("audit_logs"))
+        load_from(world, "audit_logs", history_days=0)
+        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+        assert requests_of(world, lambda: load_from(world, "audit_logs"))["audit_logs"] == 1
+
+
+def audit_pages(world: Sandbox, events: list[dict], size: int = 100) -> Callable[[dict], dict]:
+    """Answers with these events, in their order, as far as the time asked for has them."""
+
+    def answer(_: dict) -> dict:
+        asked = dict(parse_qsl(world.requests[-1].query))
+        start, end = (datetime.fromisoformat(asked[f"{name}_timestamp"]) for name in ("start", "end"))
+        there = [
+            {**event, "timestamp": event.get("said", event["timestamp"].isoformat())}
+            for event in events
+            if start <= event["timestamp"] <= end
+        ]
+        first = int(asked.get("next_token", 0))
+        more = str(first + size) if first + size < len(there) else None
+        return {"audit_logs": there[first : first + size], "pagination": {"next_token": more}}
+
+    return answer
+
+
+@pytest.mark.parametrize(("newest_first", "most"), [(True, 1), (False, 1)])
+def test_max_requests_bounds_the_audit_log_and_the_next_syncs_go_on(clock, load_from, assert_true, newest_first, most):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        syncs, note = 0, "never read"
+        while note:
+            rows = sorted(world.world.rows("audit_logs"), key=lambda row: row["timestamp"], reverse=newest_first)
+            world.faults[:] = [Fault("/audit_logs", kind="edit", edit=audit_pages(world, rows))]
+            world.requests.clear()
+            note = load_from(world, "audit_logs", max_requests=most).tallies["audit_logs"].note
+            assert len(world.requests) <= most
+            syncs += 1
+            clock.pass_by(hours=7)
+        assert 2 <= syncs < 6
+        clock.pass_by(hours=-7)
+        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+
+
+@pytest.mark.parametrize("order", ["id", "none said"])
+def test_an_audit_log_that_would_begin_anew_at_max_requests_says_so(clock, load_from, order):
+    with serve(replace(AUDIT, clock=clock)) as world:
+        rows = sorted(world.world.rows("audit_logs"), key=lambda row: row["id" if order == "id" else "timestamp"])
+        rows = rows if order == "id" else [{**row, "said": None} for row in rows]
+        world.faults.append(Fault("/audit_logs", kind="edit", edit=audit_pages(world, rows)))
+        with pytest.raises(ModeError, match="max_requests = 1 was reached, and the events come in no order of time"):
+            load_from(world, "audit_logs", max_requests=1)
