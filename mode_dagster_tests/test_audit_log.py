@@ -13,6 +13,8 @@ from mode_dagster.extract.errors import ModeAuthError, ModeError, ModeRequestErr
 from mode_dagster.sandbox import Fault, Sandbox, SandboxOptions, serve
 from mode_dagster_tests.living import LIVELY, START, requests_of
 
+OTHERS = set(BY_NAME) - {"audit_logs"}
+
 
 def test_an_audit_log_that_breaks_off_is_kept_as_far_as_it_came_and_asked_for_again(
     clock, load_from, assert_true, query
@@ -23,16 +25,16 @@ def test_an_audit_log_that_breaks_off_is_kept_as_far_as_it_came_and_asked_for_ag
         assert events > 100, "two pages"
         world.faults.append(Fault(r"/audit_logs\?.*next_token=", status=418))
         with pytest.raises(ModeRequestError, match="list audit logs"):
-            load_from(world)
+            load_from(world, "audit_logs")
         world.faults.clear()
         clock.pass_by(hours=1)
-        load_from(world)
-        assert_true(world)
+        load_from(world, "audit_logs")
+        assert_true(world, *OTHERS)
         assert query(count)[0][0] >= events
         clock.pass_by(hours=1)
-        asked = requests_of(world, lambda: load_from(world))
+        asked = requests_of(world, lambda: load_from(world, "audit_logs"))
         assert asked["audit_logs"] == 1
-        assert_true(world)
+        assert_true(world, *OTHERS)
 
 
 AUDIT = SandboxOptions(reports=3, spaces=3, rate_limit_requests=1_000_000, epoch=START - timedelta(days=40))
@@ -48,7 +50,7 @@ def test_an_audit_log_that_is_refused_on_a_later_page_is_asked_for_again(clock, 
         assert sync is None or "list audit logs" in str(sync.failures["audit_logs"])
         clock.pass_by(hours=1)
         load_from(world, "audit_logs")
-        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+        assert_true(world, *OTHERS)
 
 
 def test_a_key_that_could_not_read_the_audit_log_for_a_while_loses_no_event(clock, load_from, assert_true):
@@ -60,7 +62,7 @@ def test_a_key_that_could_not_read_the_audit_log_for_a_while_loses_no_event(cloc
         clock.pass_by(hours=9)
         asked = requests_of(world, lambda: load_from(world, "audit_logs"))
         assert asked["audit_logs"] == 1
-        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+        assert_true(world, *OTHERS)
 
 
 def test_more_days_of_history_bring_the_older_audit_events(clock, load_from, assert_true, query):
@@ -69,7 +71,7 @@ def test_more_days_of_history_bring_the_older_audit_events(clock, load_from, ass
         ((some,),) = query("SELECT count(*) FROM mode_analytics_data.audit_logs")
         assert some < len(world.world.truth("audit_logs"))
         load_from(world, "audit_logs", history_days=0)
-        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+        assert_true(world, *OTHERS)
         assert requests_of(world, lambda: load_from(world, "audit_logs"))["audit_logs"] == 1
 
 
@@ -105,7 +107,7 @@ def test_max_requests_bounds_the_audit_log_and_the_next_syncs_go_on(clock, load_
             clock.pass_by(hours=7)
         assert 2 <= syncs < 6
         clock.pass_by(hours=-7)
-        assert_true(world, *(set(BY_NAME) - {"audit_logs"}))
+        assert_true(world, *OTHERS)
 
 
 @pytest.mark.parametrize("order", ["id", "none said"])

@@ -240,6 +240,7 @@ def test_runs_that_were_refused_are_read_whole_once_they_are_allowed(world, cloc
     assert_true(world)
 
 
+@pytest.mark.slow
 def test_checkpoints_cut_a_long_load_and_lose_nothing(clock, load_from, assert_true, query):
     tables = ("spaces", "reports", "queries", "charts")
     with serve(replace(LIVELY, reports=3, spaces=2, clock=clock)) as world:

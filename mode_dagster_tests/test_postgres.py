@@ -194,6 +194,7 @@ def test_a_listing_that_is_lost_marks_nothing(database, world, load_from, query)
     assert query("SELECT count(*) FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL") == [(0,)]
 
 
+@pytest.mark.slow
 def test_the_job_makes_every_model_and_check(database, sandbox, reads, query):
     reads(sandbox)
     job = build_mode_definitions().resolve_job_def("mode_sync")
