@@ -108,6 +108,14 @@ def test_a_sync_of_some_reports_asks_for_nothing_of_others(sandbox, reads, run, 
     assert query("SELECT count(DISTINCT report_token) FROM mode_analytics_data.runs")[0][0] > 2
 
 
+def test_a_sync_of_some_reports_reads_what_hangs_on_no_report_as_ever(sandbox, reads, run, query):
+    reads(sandbox)
+    wanted = sorted(sandbox.world.truth("reports"))[:1]
+    assert run(key("spaces"), key("reports"), key("space_permissions"), reports=wanted).success
+    lists = "SELECT count(*) FROM mode_analytics_data.sync_ledger WHERE endpoint = 'space_permissions'"
+    assert query(lists) == [(len(sandbox.world.truth("spaces")),)]
+
+
 def test_a_report_that_is_not_there_is_named(sandbox, reads, run):
     reads(sandbox)
     result = run(key("queries"), reports=["nosuchreport"])
