@@ -150,8 +150,10 @@ def test_reconciling_reads_everything_and_counts_what_was_missed(world, clock, l
     load_from(world)
     lacking = len(world.world.truth("charts")) - 3
     assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE deleted_at IS NULL") == [(lacking,)]
+    query("DELETE FROM mode_analytics_data.definitions")
     sync = load_from(world, reconcile=True)
     assert sync.tallies["charts"].missed == 3
+    assert sync.tallies["definitions"].missed == 0, "it is read in every sync"
     assert query("SELECT count(*) FROM mode_analytics_data.charts WHERE deleted_at IS NULL") == [(lacking + 3,)]
 
 

@@ -244,13 +244,16 @@ def test_hashes_join_as_the_names_did_and_need_the_key(load_from, query):
     assert all(re.fullmatch("[0-9a-f]{16}", name) for (name,) in one)
 
 
-def test_with_hashes_an_unchanged_workspace_costs_no_request_for_any_person(load_from):
+def test_with_hashes_an_unchanged_workspace_costs_no_request_for_any_person(load_from, query):
     with serve(FEW) as world:
         for _ in range(2):
             world.requests.clear()
-            load_from(world, *NAMED, personal_data=PersonalData.HASH, personal_data_key="k" * 16)
+            load_from(world, *NAMED, "space_permissions", personal_data=PersonalData.HASH, personal_data_key="k" * 16)
         people = {f"/api/{person.username}" for person in world.world.history.people}
         assert not [request for request in world.requests if request.path in people]
+        lists = query("SELECT parent FROM mode_analytics_data.sync_ledger WHERE endpoint = 'space_permissions'")
+        assert {parent for (parent,) in lists} <= world.world.truth("spaces"), "only people are hashed"
+        assert lists
 
 
 def test_fields_that_mode_does_not_document_are_hidden_by_their_names(load_from, query):
