@@ -60,6 +60,12 @@ def test_check_tells_what_a_members_key_cannot_read(call, reads):
     assert "lower rate_limit_requests from 100000 to 40" in said.output
 
 
+def test_check_tells_that_a_server_says_no_rate_limit(call, sandbox, reads):
+    sandbox.faults.append(Fault(".*", status=404, headers={"X-RateLimit-Limit": ""}))
+    reads(sandbox)
+    assert "the server says nothing of it" in call("check").output
+
+
 def test_check_goes_on_where_the_server_cannot_tell_whose_the_credentials_are(call, sandbox, reads):
     sandbox.faults.append(Fault("/verify", status=404))
     reads(sandbox)

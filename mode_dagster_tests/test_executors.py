@@ -13,6 +13,7 @@ import yaml
 
 from mode_dagster.build import build_mode_definitions
 from mode_dagster.extract.errors import ModeConfigError
+from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.deployed import BIN, DEPLOY
 from mode_dagster_tests.processes import HOST, Program, postgres, redis
@@ -108,7 +109,9 @@ def contents(address):
     )
     for schema, table, column in cursor.fetchall():
         if f"{table}.{column}" not in {*CLOCKS, "sync_ledger.read_at", "sync_ledger.first_load_id"}:
-            cursor.execute(f'SELECT "{column}"::text, count(*) FROM {schema}.{table} GROUP BY 1')
+            # how far the audit log was read is a time of the clock, too
+            where = "WHERE endpoint <> 'audit_logs'" if (table, column) == (LEDGER, "version") else ""
+            cursor.execute(f'SELECT "{column}"::text, count(*) FROM {schema}.{table} {where} GROUP BY 1')
             found[f"{table}.{column}"] = dict(cursor.fetchall())
     connection.close()
     return found
