@@ -7,6 +7,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 UV := $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps
+# each file in one process, which makes once what its tests share
+PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 LOCK := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 export DAGSTER_DISABLE_TELEMETRY := yes
@@ -65,11 +67,11 @@ ui: setup $(DAGSTER_HOME)/dagster.yaml ## Start Dagster's UI on http://localhost
 .PHONY: test
 test: setup-dev ## Run the linters and the tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+	@$(PYTEST) -n 3 -m "not slow"
 
 .PHONY: test-slow
 test-slow: setup-dev ## Run what takes long: whole deployments, days of syncs, the tutorial
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
+	@$(PYTEST) -n 2 -m slow
 
 .PHONY: kills
 kills: setup-dev ## Kill syncs at 50 moments instead of a few, and cut 20 histories of syncs
@@ -77,7 +79,7 @@ kills: setup-dev ## Kill syncs at 50 moments instead of a few, and cut 20 histor
 
 .PHONY: coverage
 coverage: setup-dev ## Measure what all tests cover; fails under 95 %, under 100 % of extract/ and models/
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=mode_dagster --cov-report=term:skip-covered
+	@$(PYTEST) -n 2 --cov=mode_dagster --cov-report=term:skip-covered
 	@$(BIN)/coverage report --include='mode_dagster/extract/*,mode_dagster/models/*' --fail-under=100
 
 .PHONY: lint

@@ -12,13 +12,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from hypothesis import HealthCheck, given, settings
+from dlt.pipeline.pipeline import Pipeline
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mode_dagster.extract.pipeline import load, mode_pipeline
@@ -33,7 +35,7 @@ WORLD = SandboxOptions(
     reports=10, spaces=3, rate_limit_requests=1_000_000, epoch=datetime(2026, 5, 28, tzinfo=UTC), clock=lambda: START
 )
 HISTORIES = int(os.environ.get("MODE_HISTORIES", "1"))
-"""How many are drawn; `make kills` takes 20."""
+"""How many are drawn, beside the two that are written down; `make kills` takes 20."""
 
 
 def test_a_merge_that_fails_half_way_leaves_the_rows_that_were_there(sandbox, load_from, query, keys):
@@ -49,10 +51,7 @@ def test_a_merge_that_fails_half_way_leaves_the_rows_that_were_there(sandbox, lo
 
 def test_what_was_fetched_before_the_end_is_loaded_first_and_not_asked_for_again(sandbox, load_from, reads, keys):
     load_from(sandbox, "data_sources")
-    settings, pipeline = reads(sandbox), mode_pipeline()
-    with Sync(settings, pipeline=pipeline, clock=sandbox.world.now) as sync:
-        pipeline.extract(mode_analytics_source(sync).with_resources("definitions"))
-    pipeline.normalize()  # and there the process ends
+    fetch_definitions(sandbox, reads).normalize()  # and there the process ends
     asked = len(sandbox.requests)
     load_from(sandbox, "data_sources")
     assert sorted(keys("definitions")) == sorted(sandbox.world.truth("definitions"))
@@ -74,9 +73,7 @@ def test_a_package_that_was_normalized_just_before_the_kill_is_not_normalized_tw
     deleted, sandbox, load_from, reads, keys, tmp_path
 ):
     load_from(sandbox, "data_sources")
-    settings, pipeline = reads(sandbox), mode_pipeline()
-    with Sync(settings, pipeline=pipeline, clock=sandbox.world.now) as sync:
-        pipeline.extract(mode_analytics_source(sync).with_resources("definitions"))
+    pipeline = fetch_definitions(sandbox, reads)
     (extracted,) = tmp_path.glob("dlt/pipelines/*/normalize/extracted/*")
     shutil.copytree(extracted, tmp_path / "extracted")
     pipeline.normalize()
@@ -88,6 +85,14 @@ def test_a_package_that_was_normalized_just_before_the_kill_is_not_normalized_tw
     load_from(sandbox, "data_sources")
     assert sorted(keys("definitions")) == sorted(sandbox.world.truth("definitions"))
     assert not [request for request in sandbox.requests[asked:] if request.path.endswith("/definitions")]
+
+
+def fetch_definitions(sandbox: Sandbox, reads: Callable[..., Settings]) -> Pipeline:
+    """Fetches them, as far as dlt's own folder."""
+    settings, pipeline = reads(sandbox), mode_pipeline()
+    with Sync(settings, pipeline=pipeline, clock=sandbox.world.now) as sync:
+        pipeline.extract(mode_analytics_source(sync).with_resources("definitions"))
+    return pipeline
 
 
 def without_actions(body: dict) -> dict:
@@ -105,31 +110,16 @@ steps = st.lists(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "history",
-    [
-        pytest.param([(0, "cut after the listings"), (26, "max_requests")], id="cut, then bounded"),
-        pytest.param([(26, "cut and the machine is lost"), (24 * 9, "cut after the listings")], id="lost, then cut"),
-    ],
-)
-def test_a_history_of_syncs_ends_with_the_tables_that_mode_has(history, tmp_path_factory, monkeypatch):
-    assert_ends_right(history, tmp_path_factory, monkeypatch)
-
-
-@pytest.mark.slow
 @settings(
     max_examples=HISTORIES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )
+@example(history=[(0, "cut after the listings"), (26, "max_requests")])
+@example(history=[(26, "cut and the machine is lost"), (24 * 9, "cut after the listings")])
 @given(history=steps)
 def test_any_history_of_syncs_ends_with_the_tables_that_mode_has(history, tmp_path_factory, monkeypatch):
-    assert_ends_right(history, tmp_path_factory, monkeypatch)
-
-
-def assert_ends_right(history: list[tuple[int, str]], tmp_path_factory, monkeypatch) -> None:
-    """The syncs of a history, each so many hours after the one before, and a whole one at the end."""
     folder = tmp_path_factory.mktemp("history")
     monkeypatch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(folder / "mode_analytics.duckdb"))

@@ -51,10 +51,7 @@ def few_tables(tmp_path, world, load_first):
     return tmp_path / "mode_analytics.duckdb"
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.fixture(params=["postgres", pytest.param("parquet", marks=SLOW), pytest.param("delta", marks=SLOW)])
+@pytest.fixture(params=["postgres", *(pytest.param(each, marks=pytest.mark.slow) for each in ("parquet", "delta"))])
 def empty(request, server: Server, tmp_path, monkeypatch) -> Callable[[], None]:
     """Points the destination at an empty one of each kind."""
 

@@ -215,7 +215,7 @@ class _Marks:
             )
         if parents:
             gone.append(self._with_parent(endpoint, parents))
-        where = f"deleted_at IS NULL AND ({' OR '.join(gone) or 'FALSE'})"
+        where = f"deleted_at IS NULL AND ({' OR '.join(gone)})"
         return self._warehouse.update(table, {"deleted_at": f"TIMESTAMPTZ {literal(now.isoformat())}"}, where)
 
     def _may_have_moved(self, endpoint: Endpoint, route: Route) -> bool:
