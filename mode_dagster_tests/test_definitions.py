@@ -103,7 +103,7 @@ def test_what_a_server_says_is_not_held_against_the_duckdb_file(monkeypatch):
 
 def test_the_commands_of_the_readme_work(run, tmp_path, query):
     # less history than a user's first load has, for there is a request for each run
-    sandbox = {ENV_PREFIX + "BASE_URL": "sandbox", ENV_PREFIX + "HISTORY_DAYS": "3"}
+    sandbox = {ENV_PREFIX + "BASE_URL": "sandbox", ENV_PREFIX + "HISTORY_DAYS": "1"}
     one = run(
         "dagster", "asset", "materialize", "--select", "mode/reports", "-m", "mode_dagster.definitions", **sandbox
     )

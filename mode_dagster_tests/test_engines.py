@@ -104,9 +104,7 @@ def point(patch: pytest.MonkeyPatch, kind: str) -> None:
 
 
 SERVERS = [
-    pytest.param(kind, marks=[] if kind in ("bigquery", "snowflake") else pytest.mark.slow)
-    for kind in ENGINES
-    if kind != "postgres"
+    pytest.param(kind, marks=[] if kind == "bigquery" else pytest.mark.slow) for kind in ENGINES if kind != "postgres"
 ]
 
 

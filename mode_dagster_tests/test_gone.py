@@ -63,31 +63,26 @@ def sandbox_without(world: Sandbox, report: str) -> None:
         world.faults.append(Fault(where, kind="body", body=json.dumps(kept)))
 
 
-@pytest.mark.parametrize(
-    ("table", "path", "selector"),
-    [
-        ("data_sources", "data_sources", "data_sources"),
-        ("definitions", "definitions", "definitions"),
-        ("memberships", "memberships", "memberships"),
-        ("spaces", "spaces", "spaces"),
-    ],
-)
-def test_whatever_leaves_its_listing_is_marked_until_it_returns(world, load_from, query, table, path, selector):
-    load_from(world, table)
-    params = {"filter": "all", "per_page": 30}
-    whole = requests.get(
-        f"{world.base_url}/{world.workspace}/{path}", params, auth=(world.username, world.password), timeout=9
-    ).json()
-    first, *others = whole["_embedded"][selector]
-    whole["_embedded"][selector] = others
-    world.faults.append(Fault(rf"/{path}(\?|$)", kind="body", body=json.dumps(whole)))
-    key = BY_NAME[table].key[0]
-    gone = f"SELECT {key} FROM mode_analytics_data.{table} WHERE deleted_at IS NOT NULL"
-    load_from(world, table)
-    assert query(gone) == [(first[key],)]
+def test_whatever_leaves_its_listing_is_marked_until_it_returns(world, load_from, query):
+    tables = ("data_sources", "definitions", "memberships", "spaces")
+
+    def gone() -> dict[str, list]:
+        marked = "SELECT {} FROM mode_analytics_data.{} WHERE deleted_at IS NOT NULL"
+        return {table: query(marked.format(BY_NAME[table].key[0], table)) for table in tables}
+
+    load_from(world, *tables)
+    left = {}
+    for table in tables:
+        url, params = f"{world.base_url}/{world.workspace}/{table}", {"filter": "all", "per_page": 30}
+        whole = requests.get(url, params, auth=(world.username, world.password), timeout=9).json()
+        first, *whole["_embedded"][table] = whole["_embedded"][table]
+        world.faults.append(Fault(rf"/{table}(\?|$)", kind="body", body=json.dumps(whole)))
+        left[table] = [(first[BY_NAME[table].key[0]],)]
+    load_from(world, *tables)
+    assert gone() == left
     world.faults.clear()
-    load_from(world, table)
-    assert query(gone) == []
+    load_from(world, *tables)
+    assert not any(gone().values())
 
 
 def test_a_listing_that_fails_marks_nothing(world, clock, load_first, load_from, query):

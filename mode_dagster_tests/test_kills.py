@@ -240,8 +240,10 @@ def test_of_two_syncs_at_once_one_says_that_the_other_is_under_way(how, mode, un
 
 @pytest.mark.parametrize(
     "held",
-    [Moment(REQUESTS, 100), Moment(JOBS, 1)],
-    ids=["while the first one asks", "while the first one loads"],
+    [
+        pytest.param(Moment(REQUESTS, 100), id="while the first one asks"),
+        pytest.param(Moment(JOBS, 1), id="while the first one loads", marks=pytest.mark.slow),
+    ],
 )
 def test_a_sync_of_the_same_file_from_another_machines_folder_is_refused_too(held, mode, unkilled, tmp_path):
     mode.at(LATER)

@@ -34,6 +34,11 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
     def reader() -> Reader:
         return sync if sync is not None else Sync(pipeline=dlt.current.pipeline())
 
+    @cache
+    def is_files() -> bool:
+        # once, for dlt 1.31 resolves the pipeline's configuration each time: a twentieth of a small first load
+        return dlt.current.pipeline().destination.destination_type.endswith(".filesystem")
+
     schema = dlt.current.source_schema()
     # by name and not by the first value: dlt 1.31 fails where a column that it took for times meets something else
     schema.remove_type_detection("iso_timestamp")
@@ -41,9 +46,9 @@ def mode_analytics_source(sync: Any = None) -> Iterator[DltResource]:
     for endpoint in ENDPOINTS:
         # in the schema and not in the resource's hints: the ledger's hints would inherit them
         schema.update_table(new_table(endpoint.name, columns=column_hints(endpoint.all_columns, endpoint.key)))
-        yield _resource(endpoint, reader)
+        yield _resource(endpoint, reader, is_files)
     schema.update_table(new_table(LEDGER, columns=column_hints(LEDGER_COLUMNS, LEDGER_KEY)))
-    yield _ledger(reader)
+    yield _ledger(reader, is_files)
 
 
 class Reader(Protocol):
@@ -59,9 +64,9 @@ class Reader(Protocol):
         """Whether the destination may lack the table, or one of its columns."""
 
 
-def _resource(endpoint: Endpoint, reader: Callable[[], Reader]) -> DltResource:
+def _resource(endpoint: Endpoint, reader: Callable[[], Reader], is_files: Callable[[], bool]) -> DltResource:
     def rows() -> Iterator[Any]:
-        yield from _new_table(reader(), endpoint.name, endpoint.all_columns)
+        yield from _new_table(reader(), is_files, endpoint.name, endpoint.all_columns)
         selected = frozenset(dlt.current.source().selected_resources) - {LEDGER}
         yield from reader().pages(endpoint.name, selected)
         # beside the rows and not in a resource of its own: they are loaded together or not at all
@@ -76,23 +81,21 @@ def _resource(endpoint: Endpoint, reader: Callable[[], Reader]) -> DltResource:
     )
 
 
-def _new_table(reader: Reader, table: str, columns: Sequence[Column]) -> Iterator[Any]:
+def _new_table(reader: Reader, is_files: Callable[[], bool], table: str, columns: Sequence[Column]) -> Iterator[Any]:
     """Makes dlt create a table, or add columns to it, before there are any rows.
 
     A table that is as documented gets none of it: an empty file takes as long to load as a full one. On files there is
     no need for it, for a table is known by the schema; dlt 1.31 would write an empty file, and fails on it with Delta.
     """
-    if reader.must_make(table, [column.name for column in columns]):
-        destination = dlt.current.pipeline().destination.destination_type
-        if not destination.endswith(".filesystem"):
-            yield dlt.mark.materialize_table_schema()
+    if reader.must_make(table, [column.name for column in columns]) and not is_files():
+        yield dlt.mark.materialize_table_schema()
 
 
-def _ledger(reader: Callable[[], Reader]) -> DltResource:
+def _ledger(reader: Callable[[], Reader], is_files: Callable[[], bool]) -> DltResource:
     """The ledger as a table of its own; its rows come beside those of the tables."""
 
     def rows() -> Iterator[Any]:
-        yield from _new_table(reader(), LEDGER, LEDGER_COLUMNS)
+        yield from _new_table(reader(), is_files, LEDGER, LEDGER_COLUMNS)
 
     return dlt.resource(rows, name=LEDGER, primary_key=list(LEDGER_KEY), write_disposition="merge")
 
