@@ -2,11 +2,12 @@
 
 import json
 
+import duckdb
 import pytest
 
 from mode_dagster.extract.endpoints import ENDPOINTS, Listing
 from mode_dagster.extract.errors import ModeError
-from mode_dagster.extract.pipeline import mode_pipeline
+from mode_dagster.extract.pipeline import BLOCK_SIZE, mode_pipeline
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.sandbox import Fault
 
@@ -136,3 +137,16 @@ def test_a_file_called_like_its_schema_is_refused_by_name(monkeypatch, tmp_path)
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "mode_analytics_data.duckdb"))
     with pytest.raises(ModeError, match="name of its schema"):
         mode_pipeline()
+
+
+def test_a_new_file_has_small_blocks_and_one_that_is_there_keeps_its_own(sandbox, load_from, query, tmp_path):
+    block_size = "SELECT block_size FROM pragma_database_size()"
+    load_from(sandbox, "spaces")
+    assert query(block_size) == [(BLOCK_SIZE,)]
+    (tmp_path / "mode_analytics.duckdb").unlink()
+    duckdb.connect(tmp_path / "mode_analytics.duckdb").close()
+    ((before,),) = query(block_size)
+    assert before > BLOCK_SIZE
+    load_from(sandbox, "spaces", reconcile=True)
+    assert query(block_size) == [(before,)]
+    assert query("SELECT count(*) > 0 FROM mode_analytics_data.spaces") == [(True,)]
