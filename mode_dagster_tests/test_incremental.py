@@ -123,7 +123,9 @@ def test_runs_alone_work_from_the_reports_already_loaded_and_say_how_old_they_ar
 def test_unfinished_runs_are_completed_later(world, clock, load_from, query):
     while not (open_runs := {r["token"] for r in world.world.rows("runs") if r["ended_at"] > clock.now}):
         clock.pass_by(minutes=7)
-    load_from(world, "reports", "runs")
+    load_from(world, "reports", "runs", "query_runs")
+    asked = {request.path.split("/")[-2] for request in world.requests if request.path.endswith("/query_runs")}
+    assert open_runs <= asked, "some never end"
     clock.pass_by(hours=2)
     load_from(world, "reports", "runs")
     states = dict(query("SELECT token, state FROM mode_analytics_data.runs"))
