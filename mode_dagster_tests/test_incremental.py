@@ -273,5 +273,5 @@ def test_query_runs_that_were_refused_once_are_asked_for_again(world, clock, loa
     assert query(count) == [(0,)]
     world.faults.clear()
     clock.pass_by(hours=25)
-    load_from(world, *tables)
+    load_from(world, "query_runs")
     assert query(count)[0][0] > 0
