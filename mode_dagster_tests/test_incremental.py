@@ -227,7 +227,7 @@ def test_the_ledger_tells_of_every_list_what_was_read_and_when(world, clock, loa
     assert lists["queries"] == len(world.world.truth("reports")) + len(world.world.truth("datasets"))
     differing = """
         SELECT count(*) FROM mode_analytics_data.sync_ledger l
-        WHERE endpoint = 'queries' AND outcome = 'complete' AND rows <>
+        WHERE endpoint = 'queries' AND outcome = 'complete' AND rows IS DISTINCT FROM
             (SELECT count(*) FROM mode_analytics_data.queries q WHERE q.report_token = l.parent)
     """
     assert query(differing) == [(0,)]
