@@ -12,7 +12,7 @@ PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 LOCK := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 export DAGSTER_DISABLE_TELEMETRY := yes
-# memory that threads give back is shared by all of them; for large syncs beside LOAD__WORKERS (docs/scale.md)
+# memory that threads give back is shared by all of them (docs/scale.md)
 export MALLOC_ARENA_MAX ?= 2
 # Dagster's advice to call its other command line, `dg`
 export PYTHONWARNINGS ?= ignore:Function

@@ -1,6 +1,8 @@
 """Tables: every documented column with its type, values kept whole, one row a key however often it is loaded."""
 
 import json
+import re
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -10,6 +12,8 @@ from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.pipeline import BLOCK_SIZE, mode_pipeline
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.sandbox import Fault
+
+BACKUP = Path(__file__).parents[1] / "docs" / "backup.md"
 
 DUCKDB_TYPES = {
     "text": "VARCHAR",
@@ -147,6 +151,10 @@ def test_a_new_file_has_small_blocks_and_one_that_is_there_keeps_its_own(sandbox
     duckdb.connect(tmp_path / "mode_analytics.duckdb").close()
     ((before,),) = query(block_size)
     assert before > BLOCK_SIZE
-    load_from(sandbox, "spaces", reconcile=True)
+    load_from(sandbox, "spaces", "reports", "queries")
     assert query(block_size) == [(before,)]
-    assert query("SELECT count(*) > 0 FROM mode_analytics_data.spaces") == [(True,)]
+    (copying,) = re.findall(r"```sql\n(.*?)```", BACKUP.read_text(encoding="utf-8"), re.DOTALL)
+    duckdb.connect().execute(copying).close()
+    (tmp_path / "copy.duckdb").replace(tmp_path / "mode_analytics.duckdb")
+    assert load_from(sandbox, "spaces", "reports", "queries").tallies["queries"].lists == 0
+    assert query(block_size) == [(BLOCK_SIZE,)]

@@ -205,7 +205,7 @@ def kept_for_children(endpoint: Endpoint) -> frozenset[str]:
     for child in ENDPOINTS:
         if child.rest and endpoint.name in (child.parent, child.rest.also):
             kept |= {*child.rest.placeholders, *child.version, child.counter, child.nothing_without}
-            kept |= {"created_at", "updated_at", "state"} | kept_for_children(child)
+            kept |= {"updated_at", "created_at" if child.history else ""} | kept_for_children(child)
     return frozenset(kept - {"", "username", f"{endpoint.noun}_token"})
 
 
