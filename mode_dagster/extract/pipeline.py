@@ -45,13 +45,9 @@ EXTRAS = {"gs": "gcs", "az": "azure", "abfss": "azure", "deltalake": "delta"}
 KEPT_PACKAGES = 10
 """How many complete loads dlt's working folder tells of: each takes a third of a megabyte, and dlt keeps all."""
 
-BLOCK_SIZE = 16_384
-"""Bytes of a DuckDB file that are read and written at once, the least that DuckDB 1.4 takes. A sync adds rows to a
-thousand columns, and holds a block of each in memory: with DuckDB's 256 KB that is most of what it takes."""
-
-TABLES_AT_ONCE = 4
-"""Tables that are written into a DuckDB file at the same time. dlt's twenty take a third more memory and a tenth less
-time of a load."""
+BLOCK_SIZE = 65_536
+"""Bytes of a DuckDB file that are read and written at once. A sync adds rows to hundreds of columns, and has a block of
+each in memory; with DuckDB's 256 KB that is a fifth of what it takes, and most of a small file."""
 
 FILE_FAULTS = {
     r"version number \d+|(newer|older) version of DuckDB": "it is of another version of DuckDB. Install that version, "
@@ -130,12 +126,7 @@ def _destination(dataset: str) -> Any:
         )
     # dlt 1.31 merges in a transaction only where it is told that there are any; without one, a merge that is cut short
     # leaves rows deleted that it was going to put back
-    return duckdb(
-        path,
-        preferred_loader_file_format="parquet",
-        supports_transactions=True,
-        max_parallel_load_jobs=TABLES_AT_ONCE,
-    )
+    return duckdb(path, preferred_loader_file_format="parquet", supports_transactions=True)
 
 
 @contextmanager
