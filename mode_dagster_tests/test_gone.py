@@ -97,9 +97,7 @@ def test_a_listing_that_shrinks_marks_nothing_and_fails_by_name_unless_accepted(
     world = many_reports
     load_from(world, "spaces", "reports")
     world.faults.append(Fault(r"/spaces/[0-9a-f]+/reports", kind="body", body='{"_embedded": {"reports": []}}'))
-    with pytest.raises(
-        ModeListingError, match=r"lists 0 reports, but 26 are stored.*accept_shrunk: \[reports\]\.$"
-    ):
+    with pytest.raises(ModeListingError, match=r"lists 0 reports, but 26 are stored.*accept_shrunk: \[reports\]\.$"):
         load_from(world, "spaces", "reports")
     gone = "SELECT count(*) FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL"
     assert query(gone) == [(0,)]
