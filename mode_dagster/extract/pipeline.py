@@ -47,7 +47,7 @@ KEPT_PACKAGES = 10
 
 BLOCK_SIZE = 65_536
 """Bytes of a DuckDB file that are read and written at once. A sync adds rows to hundreds of columns, and has a block of
-each in memory; with DuckDB's 256 KB that is a fifth of what it takes, and most of a small file."""
+each in memory; with DuckDB's 256 KB that is a sixth of what it takes, and most of a small file."""
 
 FILE_FAULTS = {
     r"version number \d+|(newer|older) version of DuckDB": "it is of another version of DuckDB. Install that version, "
