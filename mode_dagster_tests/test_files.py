@@ -169,7 +169,8 @@ def test_many_files_become_one_with_the_same_rows(
     assert_true(world)
 
 
-@pytest.mark.parametrize("table_format", [pytest.param("", marks=pytest.mark.slow), "delta"])
+@pytest.mark.slow
+@pytest.mark.parametrize("table_format", ["", "delta"])
 def test_copies_that_no_table_reads_any_more_are_deleted(
     bucket, table_format, world, clock, load_from, query, monkeypatch
 ):

@@ -146,6 +146,7 @@ def test_a_dagster_run_with_a_failing_table_writes_no_secret(run, tmp_path):
         assert_nowhere(folder, world.username, world.password)
 
 
+@pytest.mark.slow
 def test_good_and_bad_loads_with_a_discovery_token_write_no_secret(run, tmp_path):
     with serve(FEW) as world:
         wish = {"name": "given", "expires_at": "2030-01-01", "auth_scope": SCOPE}
