@@ -21,7 +21,7 @@ FILE = re.compile(r'^```\w+ title="(?P<name>[^"]+)"\n(?P<text>.*?)^```', re.S | 
 CONSOLE = re.compile(r"^```console\n(?P<text>.*?)^```", re.S | re.M)
 COMMAND = re.compile(r"^\$ (?P<command>(?:.*\\\n)*.*)\n(?P<printed>(?:(?!\$ ).*\n)*)", re.M)
 END = "--- the end of a command ---"
-TIMES = [r"\d+\.\d+ seconds", r"package \d+\.\d+", r"about \d+ s\b"]
+TIMES = [r"\d+(\.\d+)? seconds", r"package \d+(\.\d+)?", r"about \d+ s\b"]
 """What differs from one run to the next."""
 
 
