@@ -127,8 +127,9 @@ def test_a_load_without_dagster_prints_dlts_load_info(run, query):
     assert "mode_analytics_data" in info.stdout, info.stderr
 
 
-def test_a_load_without_dagster_says_what_is_missing(run):
+def test_a_load_without_dagster_says_what_is_missing(run, tmp_path):
     done = run("mode_dagster.extract", "spaces")
+    assert not list(tmp_path.glob("*.duckdb"))
     assert done.returncode == 1
     assert "workspace: not set" in done.stderr
     assert "Traceback" not in done.stderr

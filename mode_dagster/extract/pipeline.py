@@ -31,7 +31,7 @@ from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeC
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
-from mode_dagster.warehouse import DuckDBWarehouse, NoWarehouseError, Warehouse, open_warehouse
+from mode_dagster.warehouse import DuckDBWarehouse, NoWarehouseError, Warehouse, is_made, open_warehouse
 
 PIPELINE = "mode_analytics_pipeline"
 DATASET = "mode_analytics_data"
@@ -206,19 +206,18 @@ def load(
         return pipeline.run(source.with_resources(*selected), **load_options())
 
     with mode_errors(), no_other_sync(pipeline):
-        _make_file()
         load_pending(pipeline)
         for _ in sync.checkpoints(selected):
+            _make_file(pipeline)
             yield (run or run_selected)(mode_analytics_source(sync))
         mark_deleted(pipeline, sync.settings.listing, sync.now())
 
 
-def _make_file() -> None:
+def _make_file(pipeline: Pipeline) -> None:
     """Makes the DuckDB file, if there is none yet, with blocks of `BLOCK_SIZE`."""
-    if destination_type() != "duckdb" or Path(database_path()).exists():
-        return
-    with suppress(DuckDBError):  # what is wrong shows when dlt opens it
-        connect(database_path(), config={"default_block_size": str(BLOCK_SIZE)}).close()
+    if not is_made(pipeline):
+        with suppress(DuckDBError):  # what is wrong shows when dlt opens it
+            connect(database_path(), config={"default_block_size": str(BLOCK_SIZE)}).close()
 
 
 @contextmanager
