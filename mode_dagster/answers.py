@@ -72,10 +72,11 @@ def _failing(facts: Facts) -> str:
 def _unused(facts: Facts, scheduled: Sequence[Row]) -> str:
     if facts.stale:
         first = facts.stale[0]
+        days = first["unused_days"]
+        unused = "no person is known to have used it" if days is None else f"no person has used it for {days:,} days"
         return _line(
-            f"{_name(first)}: no person has used it for {first['unused_days']:,} days, and its runs took "
-            f"{first['run_minutes_30d']:,.0f} minutes in 30 days. Unused in all: {words(len(facts.stale), 'report')}, "
-            f"{facts.stale_minutes:,.0f} minutes."
+            f"{_name(first)}: {unused}, and its runs took {first['run_minutes_30d'] or 0:,.0f} minutes in 30 days. "
+            f"Unused in all: {words(len(facts.stale), 'report')}, {facts.stale_minutes:,.0f} minutes."
         )
     used = "No report has gone unused for 90 days."
     if not scheduled:

@@ -199,6 +199,15 @@ def test_nothing_loaded_yet_is_said(files):
         assert warehouse.columns("mode_analytics_data") == {}
 
 
+def test_a_folder_of_others_that_is_called_like_an_alias_is_left_alone(files, sandbox, load_from, tmp_path, query):
+    files()
+    load_from(sandbox, "reports")
+    other = tmp_path / "bucket" / "r" / "token" / "x.parquet"
+    other.parent.mkdir(parents=True)
+    other.write_text("not Parquet")
+    assert len(query(f"SELECT r.token, 1.5 FROM {DATASET}.reports AS r")) == 12
+
+
 def test_a_format_that_is_none_is_named(files):
     files("hudi")
     with pytest.raises(ModeConfigError, match=r"'hudi'.*delta"):

@@ -454,6 +454,12 @@ def test_a_report_without_a_name_is_called_so(put, file):
     assert three_answers(ONLY)[0].answer.startswith("(no name): 1 run failed")
 
 
+def test_a_report_of_which_mode_says_no_time_is_unused_for_nobody_knows_how_long(put, file):
+    put(reports=[{"token": "r1", "name": "Sales"}], runs=[], query_runs=[], queries=[])
+    unused = three_answers(ONLY)[1].answer
+    assert unused.startswith("Sales: no person is known to have used it, and its runs took 0 minutes in 30 days.")
+
+
 def test_the_command_answers_and_says_where_the_page_is(put, file, written):
     put(**broken_report(HOSTILE))
     page = written()["page"]

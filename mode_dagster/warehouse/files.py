@@ -14,7 +14,6 @@ tables never change, and DuckDB then needs none of its extensions. Copies go whe
 
 import os
 import posixpath
-import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,11 +22,13 @@ from typing import Any
 
 import duckdb
 import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+import sqlglot
 from dlt.common.schema import Schema
 from dlt.common.schema.utils import get_columns_names_with_prop
 from dlt.common.utils import uniq_id
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.pipeline.pipeline import Pipeline
+from sqlglot import exp
 
 from mode_dagster.warehouse.base import TYPES, Rows, literal, loadable, quoted
 from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
@@ -61,8 +62,9 @@ class FilesWarehouse(DuckDBWarehouse):
 
     def query(self, sql: str) -> Rows:
         """Asks; tables that are named get their views first."""
-        for schema, table in re.findall(r'"?\b(\w+)"?\."?(\w+)\b', sql):
-            self._view(schema, table)
+        for table in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Table):
+            if table.db:
+                self._view(table.db, table.name)
         return super().query(sql)
 
     def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:
