@@ -1,5 +1,6 @@
 """One sync: every row once, no URL twice, failures kept where they belong."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -101,6 +102,26 @@ def test_mode_s_own_counters_agree_with_the_rows(sandbox, reads):
         tally = sync.tallies[name]
         assert tally.counted is not None
         assert tally.counted == tally.counted_rows, name
+
+
+@pytest.mark.parametrize("after", [{"kind": "body", "body": "{}"}, {"status": 404}], ids=["nothing", "404"])
+def test_another_table_s_rows_count_where_mode_counts_them_and_nowhere_else(sandbox, reads, after):
+    space = sorted(sandbox.world.truth("spaces"))[0]
+    rows = [{"token": f"r{number}", "type": "Report" if number < 37 else "DatasetReport"} for number in range(40)]
+    list_of_space = rf"/spaces/{space}/reports\?"
+    for number, page in enumerate((rows[:30], rows[30:]), start=1):
+        said = {"page": number, "per_page": 30, "total_pages": 2, "total_count": 40}
+        body = json.dumps({"_embedded": {"reports": page}, "pagination": said})
+        sandbox.faults.append(
+            Fault(list_of_space + ("(?!.*page=)" if number == 1 else ".*page=2"), kind="body", body=body)
+        )
+    sandbox.faults.append(Fault(list_of_space, **after))
+    with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        reports = read(sync, "reports")["reports"]
+    tally = sync.tallies["reports"]
+    assert {f"r{number}" for number in range(37)} <= set(keys_of("reports", reports))
+    assert tally.counted == tally.counted_rows == 37
+    assert len([request for request in sandbox.requests if request.path.endswith(f"/spaces/{space}/reports")]) == 3
 
 
 def test_windows_of_days_bound_runs_and_query_runs(sandbox, reads):

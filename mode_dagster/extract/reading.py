@@ -116,11 +116,10 @@ class ListReader:
                 "run it again later, and look at Mode if it stays so."
             )
         has_pages = walk.pages > 1 and (route.pager is not Pager.UNSEEN or len(walk.rows) >= PAGE)
-        wanted = 0 if self._endpoint.history else max(before, walk.total_count or 0)
-        if (has_pages or walk.is_broken_off) and len(own_rows(route, walk.rows)) < wanted:
+        if (has_pages or walk.is_broken_off) and self._lacks_rows(route, walk, before):
             walk = walk.and_again(ask())
             accepted = self._endpoint.name in self._sync.accept_shrunk
-            if walk.is_broken_off and len(own_rows(route, walk.rows)) < wanted and not accepted:
+            if walk.is_broken_off and self._lacks_rows(route, walk, before) and not accepted:
                 raise ModeResponseError(
                     f"Could not {intent}: page {walk.pages + 1} is HTTP 404, and rows are lacking that were there "
                     "before. Nothing of it was taken; run it again later, or, if they are gone, once with "
@@ -132,6 +131,12 @@ class ListReader:
                 "Nothing of it was taken; run it again later."
             )
         return walk
+
+    def _lacks_rows(self, route: Route, walk: Walk, before: int) -> bool:
+        """Whether there are fewer rows than Mode counts, another table's with them, or than were stored before."""
+        if self._endpoint.history:
+            return False
+        return len(walk.rows) < (walk.total_count or 0) or len(own_rows(route, walk.rows)) < before
 
     def _is_enough(self, values: Values) -> Callable[[list[Row]], bool] | None:
         """When newest-first runs need not be read further back."""

@@ -234,7 +234,7 @@ class EndpointWalk:
         for values, walk in self._walks_of_due():
             rows = self._converted(route, values, walk.rows)
             counter = self.lists.counter(values)
-            self._note_read(values, len(rows), walk.total_count if counter is None else counter)
+            self._note_read(values, len(rows), _counted(route, walk) if counter is None else counter)
             yield values, rows
 
     def _converted(self, route: Route, values: Values, raw: list[Row]) -> list[Row]:
@@ -328,6 +328,13 @@ class EndpointWalk:
             return Kept({**inherited, **own, **token})
         # charts follow their report: its times, not the query's own
         return Kept({**own, **inherited, **token})
+
+
+def _counted(route: Route, walk: Walk) -> int | None:
+    """How many rows Mode says a list has, without those of another table."""
+    if walk.total_count is None:
+        return None
+    return walk.total_count - len(walk.rows) + len(own_rows(route, walk.rows))
 
 
 def _has_shrunk(endpoint: Endpoint, listed: int, stored: int) -> bool:
