@@ -14,6 +14,7 @@ from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing, text
 from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import load, mode_pipeline
+from mode_dagster.extract.stored import Stored
 from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import Fault, serve
 from mode_dagster_tests.living import LIVELY, quiet_moment, requests_of
@@ -263,6 +264,11 @@ def test_checkpoints_cut_a_long_load_and_lose_nothing(clock, load_from, assert_t
 def test_max_requests_that_the_listings_use_up_is_named(world, load_from):
     with pytest.raises(ModeConfigError, match=r"they use up max_requests = 6, and \d+ requests are due"):
         load_from(world, "spaces", "reports", "queries", max_requests=6)
+
+
+def test_a_token_may_have_braces(world, load_from):
+    load_from(world, "spaces")
+    assert Stored(mode_pipeline()).entries(BY_NAME["spaces"], ["{report}"]) == {}
 
 
 def test_query_runs_that_were_refused_once_are_asked_for_again(world, clock, load_from, query):

@@ -19,8 +19,6 @@ from mode_dagster.warehouse.base import literal
 
 STUCK = timedelta(days=7)
 """A run that has not finished after so long never will; it is not looked at again."""
-
-
 FEW = 1_000
 """Tokens that a question may name; beyond that everything is asked for."""
 
@@ -89,14 +87,15 @@ class Stored:
 
     def runs_without_query_runs(self, since: datetime | None) -> Iterator[Values]:
         """Finished runs, created after `since`, whose query runs were not read since they finished, or were refused."""
+        runs = self._table("runs")
         unread = [f"state IN ({_texts(FINISHED)})"]
         if since is not None:
             unread.append(f"created_at >= TIMESTAMPTZ {literal(since.isoformat())}")
         if "query_runs" in self:
             unread.append(
                 f"NOT EXISTS (SELECT 1 FROM ({self._complete}) c WHERE c.endpoint = 'query_runs' "  # noqa: S608
-                f"AND c.outcome <> {literal(REFUSED)} AND c.parent = {{0}}.token "
-                "AND json_extract_string(c.version, '$.state') = {0}.state)"
+                f"AND c.outcome <> {literal(REFUSED)} AND c.parent = {runs}.token "
+                f"AND json_extract_string(c.version, '$.state') = {runs}.state)"
             )
         return self._values(BY_NAME["runs"], ["created_at", "report_token", "state"], f"WHERE {' AND '.join(unread)}")
 
@@ -104,34 +103,38 @@ class Stored:
         """Of each report (or dataset), the newest run that is stored and will not change any more."""
         (parent,) = endpoint.list_columns
         newest = f"row_number() OVER (PARTITION BY {parent} ORDER BY created_at DESC, token) AS place"
-        finished = f"SELECT {parent}, token, {newest} FROM {{0}} WHERE state IN ({_texts(FINISHED)})"  # noqa: S608
+        table = self._table(endpoint.name)
+        finished = f"SELECT {parent}, token, {newest} FROM {table} WHERE state IN ({_texts(FINISHED)})"  # noqa: S608
         return dict(self._query(f"SELECT {parent}, token FROM ({finished}) t WHERE place = 1", endpoint.name))  # noqa: S608
 
     def unfinished(self, endpoint: Endpoint, now: datetime) -> Mapping[str, set[str]]:
         """Of each report (or dataset), the stored runs that had not finished and still may."""
         (parent,) = endpoint.list_columns
         recent = f"created_at >= TIMESTAMPTZ {literal((now - STUCK).isoformat())} AND state NOT IN ({_texts(FINISHED)})"
+        sql = f"SELECT {parent}, token FROM {self._table(endpoint.name)} WHERE {recent}"  # noqa: S608
         found: dict[str, set[str]] = defaultdict(set)
-        for key, token in self._query(f"SELECT {parent}, token FROM {{0}} WHERE {recent}", endpoint.name):  # noqa: S608
+        for key, token in self._query(sql, endpoint.name):
             found[key].add(token)
         return found
 
     def newest_audit_log(self) -> datetime | None:
         """When the newest event that is stored happened, by Mode's clock."""
-        ((newest,),) = self._query("SELECT max(timestamp) FROM {0}", "audit_logs") or [(None,)]
+        sql = f"SELECT max(timestamp) FROM {self._table('audit_logs')}"  # noqa: S608
+        ((newest,),) = self._query(sql, "audit_logs") or [(None,)]
         return newest.astimezone(UTC) if newest else None
 
     def counts(self, endpoint: Endpoint, column: str) -> Mapping[str, int]:
         """How many rows that are not gone each parent has; without a column, how many the table has."""
         parent = column or "''"
-        sql = f"SELECT {parent}, count(*) FROM {{0}} {self._live(endpoint)} GROUP BY 1"  # noqa: S608
+        table = self._table(endpoint.name)
+        sql = f"SELECT {parent}, count(*) FROM {table} {self._live(endpoint)} GROUP BY 1"  # noqa: S608
         return {key: int(count) for key, count in self._query(sql, endpoint.name)}
 
     def _live(self, endpoint: Endpoint) -> str:
         return "WHERE deleted_at IS NULL" if "deleted_at" in self._columns[endpoint.name] else ""
 
     def _values(self, endpoint: Endpoint, columns: list[str], where: str) -> Iterator[Values]:
-        sql = f"SELECT {', '.join(['token', *columns])} FROM {{0}} {where}"  # noqa: S608
+        sql = f"SELECT {', '.join(['token', *columns])} FROM {self._table(endpoint.name)} {where}"  # noqa: S608
         names = [f"{endpoint.noun}_token", *columns]
         for row in self._query(sql, endpoint.name):
             yield dict(zip(names, row, strict=True))
@@ -142,12 +145,15 @@ class Stored:
         with self.opened():
             if self._warehouse is None:
                 self._warehouse = self._scope.enter_context(open_warehouse(self._pipeline))
-            return self._warehouse.query(sql.format(f"{self._pipeline.dataset_name}.{table}")).rows
+            return self._warehouse.query(sql).rows
 
     @property
     def _complete(self) -> str:
+        return completed(self._table(LEDGER), self._table("_dlt_loads"))
+
+    def _table(self, name: str) -> str:
         dataset = self._pipeline.dataset_name if self._pipeline else ""
-        return completed(f"{dataset}.{LEDGER}", f"{dataset}._dlt_loads")
+        return f"{dataset}.{name}"
 
     def _look(self, pipeline: Pipeline, warehouse: Warehouse) -> None:
         columns = warehouse.columns(pipeline.dataset_name)
