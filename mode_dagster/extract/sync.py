@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from math import inf
@@ -19,7 +20,7 @@ from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.client import ModeClient, reachable
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Route
-from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError
+from mode_dagster.extract.errors import ModeConfigError, ModeError
 from mode_dagster.extract.ledger import Values, kept_for_children, ledger_row, wanted_runs
 from mode_dagster.extract.limiter import WORKERS
 from mode_dagster.extract.personal import Privacy
@@ -33,6 +34,20 @@ logger = logging.getLogger(__name__)
 
 MOST_ROWS = 5_000
 """Rows after which a part ends early: a load takes memory by its rows, and Discovery gives a thousand a request."""
+
+
+@dataclass
+class _Part:
+    """What is loaded at once, and when it ends before all is read; without bounds, never."""
+
+    deadline: float = inf
+    most_rows: float = inf
+    listings_only: bool = False
+    rows: int = 0
+    """Rows given so far."""
+
+    def is_over(self) -> bool:
+        return self.rows >= self.most_rows or time.monotonic() >= self.deadline
 
 
 class Sync:
@@ -63,20 +78,18 @@ class Sync:
         say: Callable[[str], None] = logger.info,
     ) -> None:
         self._given = settings
-        self._isolate = isolate
         self._say = say
         self._stack = ExitStack()
         self._client: ModeClient | None = None
         self._walks = {endpoint.name: EndpointWalk(self, endpoint) for endpoint in ENDPOINTS}
-        self._listing_only = False
-        self._deadline: float | None = None
+        self._part = _Part()
         self._first_load: str | None = None
-        self._rows_in_part = 0
         self._made: set[str] = set()
         self.pipeline = pipeline
         self.reconcile = reconcile
         self.accept_shrunk = accept_shrunk
         self.only_reports = frozenset(only_reports)
+        self.isolate = isolate
         self.now = clock
         self.usernames: set[str] = set()
         self.plan: Plan | None = None
@@ -92,10 +105,7 @@ class Sync:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends threads and connections; the tallies stay."""
+        # ends threads and connections; the tallies stay
         self._stack.close()
 
     @property
@@ -163,37 +173,42 @@ class Sync:
                 "the sandbox with a DuckDB file."
             )
 
-    def checkpoints(self, selected: frozenset[str]) -> Iterator[int]:
+    def checkpoints(self, selected: frozenset[str]) -> Iterator[None]:
         """Cuts the sync into parts, each to be extracted and loaded before the next is asked for.
 
         First come the listings, which tell what changed, at most `MOST_ROWS` a part; then the plan, said and kept in
         `plan`; then what is due, at most `checkpoint_seconds` or `MOST_ROWS` a part.
         """
         self.open()
-        number = 0
-        listings = [walk for name, walk in self._walks.items() if name in selected and walk.lists.is_listing]
-        with self.stored.opened():
-            for walk in listings:
-                walk.lists.recall()
-        self._listing_only, self._deadline = True, inf
-        while not all(walk.done for walk in listings) and (number == 0 or self._is_over()):
-            number += 1
-            self._rows_in_part = 0
-            yield number
-        self._listing_only = False
+        has_begun = False
+        for _ in self._parts_of_listings(selected):
+            has_begun = True
+            yield
         self.plan = self.make_plan(selected)
         self._say(str(self.plan))
         self._refuse_to_stand_still(self.plan)
         before, began = self.client.requests, time.monotonic()
         self.requests_planned = before + self.plan.requests
-        while number == 0 or not self._is_finished(selected):
-            number += 1
-            self._deadline, self._rows_in_part = time.monotonic() + self.settings.checkpoint_seconds, 0
-            yield number
+        while not has_begun or not self._is_finished(selected):
+            has_begun = True
+            self._part = _Part(time.monotonic() + self.settings.checkpoint_seconds, MOST_ROWS)
+            yield
             if not self._is_finished(selected):
                 left, done = self.make_plan(selected), self.client.requests - before
                 self.requests_planned = self.client.requests + left.requests
                 self._say(left.progress(done, time.monotonic() - began))
+
+    def _parts_of_listings(self, selected: frozenset[str]) -> Iterator[None]:
+        listings = [walk for name, walk in self._walks.items() if name in selected and walk.lists.is_listing]
+        with self.stored.opened():
+            for walk in listings:
+                walk.lists.recall()
+        goes_on = True
+        while goes_on and not all(walk.done for walk in listings):
+            self._part = _Part(most_rows=MOST_ROWS, listings_only=True)
+            yield
+            goes_on = self._part.is_over()
+        self._part = _Part()
 
     def _refuse_to_stand_still(self, plan: Plan) -> None:
         """Names a `max_requests` that the listings use up, which every sync reads: nothing else would ever be read."""
@@ -243,10 +258,10 @@ class Sync:
         """
         self.open()
         walk = self._walks[name]
-        if walk.done or (self._listing_only and not walk.lists.is_listing):
+        if walk.done or (self._part.listings_only and not walk.lists.is_listing):
             return
         while waiting := self._comes_before(walk.endpoint, selected):
-            if self._is_over():
+            if self._part.is_over():
                 return
             if waiting <= selected:
                 yield None
@@ -256,8 +271,8 @@ class Sync:
         self._ask_ahead(selected)
         for rows in walk.pages():
             yield rows
-            self._rows_in_part += len(rows)
-            if self._is_over():
+            self._part.rows += len(rows)
+            if self._part.is_over():
                 return
             self._ask_ahead(selected)
 
@@ -267,7 +282,7 @@ class Sync:
             walk
             for walk in map(self.walk, selected)
             if not walk.done
-            and (walk.lists.is_listing or not self._listing_only)
+            and (walk.lists.is_listing or not self._part.listings_only)
             and not self._comes_before(walk.endpoint, selected)
         ]
         with self.stored.opened():
@@ -290,7 +305,7 @@ class Sync:
         """What the ledger is to note of the rows given since it was last asked for; of a listing when it has ended."""
         walk = self._walks[name]
         self._first_load = self._first_load or load_id
-        if self._listing_only and not walk.done:
+        if self._part.listings_only and not walk.done:
             return []
         lines, walk.lines = walk.lines, []
         first = self._first_load if walk.lists.is_listing else None
@@ -302,11 +317,6 @@ class Sync:
                 f"Could not restrict the sync to reports: {', '.join(sorted(unknown))} is not listed in the workspace "
                 f"{self.settings.workspace}. A report's token is the last part of its address."
             )
-
-    def _is_over(self) -> bool:
-        if self._deadline is None:
-            return False
-        return self._rows_in_part >= MOST_ROWS or time.monotonic() >= self._deadline
 
     def _finish(self, name: str) -> None:
         """Reads an endpoint only for what its children need of it."""
@@ -391,9 +401,3 @@ class Sync:
         """Whether `max_requests` is reached."""
         limit = self.settings.max_requests
         return bool(limit) and self.client.requests >= limit
-
-    def failed(self, endpoint: Endpoint, error: ModeError) -> None:
-        """Keeps an endpoint's failure to itself, or raises it where it concerns all."""
-        if not self._isolate or isinstance(error, ModeConfigError | ModeAuthError):
-            raise error
-        logger.error("%s: %s", endpoint.name, error)

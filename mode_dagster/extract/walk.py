@@ -99,7 +99,7 @@ class EndpointWalk:
         """Rows, list by list; going on where the last caller stopped.
 
         Raises:
-            ModeError: See `Sync.failed`.
+            ModeError: A list could not be read, and it concerns all, or failures are not isolated.
         """
         if self._generator is None:
             self._generator = self._pages()
@@ -297,8 +297,10 @@ class EndpointWalk:
     def _conclude(self) -> None:
         if self.lists.is_listing:
             self._refuse_shrinking()
-        if self.tally.error:
-            self._sync.failed(self.endpoint, self.tally.error)
+        if error := self.tally.error:
+            if not self._sync.isolate:
+                raise error
+            logger.error("%s: %s", self.endpoint.name, error)
 
     def _refuse_shrinking(self) -> None:
         """A listing far shorter than what is stored marks nothing as deleted and fails by name.
