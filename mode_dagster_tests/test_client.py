@@ -212,7 +212,7 @@ def test_links_are_followed_for_their_parameters_only_and_a_dead_one_ends_the_li
 def test_audit_logs_are_read_to_the_end_of_their_cursor(sandbox, client):
     route = BY_NAME["audit_logs"].route(Listing.COLLECTIONS)
     window = {"start_timestamp": "2020-01-01T00:00:00+00:00", "end_timestamp": "2030-01-01T00:00:00+00:00"}
-    pages, are_last = zip(*client.stream(route, {}, "list audit logs", window), strict=True)
+    pages, are_last = zip(*client.stream(route, "list audit logs", window), strict=True)
     assert [*are_last] == [False] * (len(pages) - 1) + [True]
     assert {row["id"] for page in pages for row in page} == sandbox.world.truth("audit_logs")
 

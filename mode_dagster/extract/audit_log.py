@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import Route
 from mode_dagster.extract.errors import ModeError
-from mode_dagster.extract.ledger import HISTORY_DAYS, Values, Version, covers, moment
-from mode_dagster.extract.limiter import asking_for
+from mode_dagster.extract.ledger import HISTORY_DAYS, Version, covers, moment
 from mode_dagster.extract.rows import Row
 
 if TYPE_CHECKING:
@@ -45,26 +44,25 @@ class AuditLog:
         self._sync = sync
         self._lists = lists
 
-    def pages(self, route: Route, values: Values, intent: str, is_spent: Callable[[], bool]) -> Iterator[list[Row]]:
+    def pages(self, route: Route, intent: str, is_spent: Callable[[], bool]) -> Iterator[list[Row]]:
         """Page by page what is not loaded yet.
 
         Args:
             route: Where it is.
-            values: What the ledger knows the list by.
             intent: What it is for, as it reads after "Could not".
             is_spent: Whether no more requests may be made.
 
         Raises:
             ModeError: It could not be read to its end.
         """
-        entry = self._lists.entry(values)
+        entry = self._lists.entry({})
         before = self._lists.noted = entry.version if entry else {}
         *gap, new = self._windows(before)
         for window in (*gap, new):
             until = new[1] if window is new else moment(before[READ_UNTIL])
             order = _Order()
             asked = {"start_timestamp": window[0].isoformat(), "end_timestamp": window[1].isoformat()}
-            for page, is_last in self._counted(self._sync.client.stream(route, {}, intent, asked)):
+            for page, is_last in self._sync.client.stream(route, intent, asked, self._lists.endpoint.name):
                 order.take(page)
                 yield page
                 if not is_last and is_spent():
@@ -73,14 +71,6 @@ class AuditLog:
             self._lists.noted = self._note(until)
             if window is not new and is_spent():
                 return
-
-    def _counted(self, pages: Iterator[tuple[list[Row], bool]]) -> Iterator[tuple[list[Row], bool]]:
-        while True:
-            with asking_for(self._lists.endpoint.name):
-                page = next(pages, None)
-            if page is None:
-                return
-            yield page
 
     def _windows(self, before: Version) -> list[Window]:
         """Which times to ask for, the newest last; all of it where none is loaded, or more of it is wanted.

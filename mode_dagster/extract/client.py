@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from dlt.common.json import json
 from dlt.sources.helpers.requests import Client
-from dlt.sources.helpers.rest_client.auth import AuthConfigBase, BearerTokenAuth, HttpBasicAuth
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth, HttpBasicAuth
 from dlt.sources.helpers.rest_client.client import RESTClient
 
 from mode_dagster.extract.endpoints import Pager, Route
@@ -30,7 +31,7 @@ from mode_dagster.extract.errors import (
     ModeRequestError,
     ModeResponseError,
 )
-from mode_dagster.extract.limiter import LimitedAdapter
+from mode_dagster.extract.limiter import LimitedAdapter, asking_for
 from mode_dagster.extract.responses import (
     RETRY_EXCEPTIONS,
     RETRY_STATUSES,
@@ -113,7 +114,7 @@ class ModeClient:
         self._session.mount("http://", self.adapter)
         self._session.mount("https://", self.adapter)
         basic = HttpBasicAuth(settings.username, settings.password)
-        self._rest = self._connect(settings.base_url, basic)
+        self._rest = RESTClient(base_url=settings.base_url, auth=basic, session=self._session)
         self._batch_lock = threading.Lock()
         self._batch: RESTClient | None = None
 
@@ -149,6 +150,7 @@ class ModeClient:
         params: Mapping[str, str] | None = None,
         *,
         batch: bool = False,
+        counted_as: str = "",
     ) -> dict[str, Any]:
         """One GET.
 
@@ -156,14 +158,16 @@ class ModeClient:
             path: Below the API's base, placeholders filled.
             intent: What it is for, as it reads after "Could not".
             batch: Discovery API instead of REST.
+            counted_as: The endpoint that it counts for.
 
         Raises:
             ModeError: By kind, see `errors`.
         """
-        rest = self._discovery() if batch else self._rest
         accept = "application/json" if batch or path.endswith("/audit_logs") else "application/hal+json"
-        with network_errors(intent, path):
-            response = rest.get(path, params=dict(params or {}), headers={"Accept": accept}, allow_redirects=False)
+        with asking_for(counted_as):
+            rest = self._discovery() if batch else self._rest
+            with network_errors(intent, path):
+                response = rest.get(path, params=dict(params or {}), headers={"Accept": accept}, allow_redirects=False)
         return read_body(response, intent)
 
     def walk(
@@ -174,6 +178,7 @@ class ModeClient:
         params: Mapping[str, str] | None = None,
         is_enough: Callable[[list[dict[str, Any]]], bool] | None = None,
         expected: int | None = None,
+        counted_as: str = "",
     ) -> Walk:
         """Reads one list to its end, however it is paged.
 
@@ -184,12 +189,13 @@ class ModeClient:
             is_enough: Says of a page that no page after it is wanted.
             expected: How many rows the parent says there are; a list without counters of its own that has exactly
                 so many is not asked for another page.
+            counted_as: The endpoint that the requests count for.
 
         Raises:
             ModeError: By kind; a dead link to a page past the end is not an error.
         """
         walk = Walk()
-        for page, fresh, is_last in self._read(route, values, intent, params, walk):
+        for page, fresh, is_last in self._read(route, values, intent, params, counted_as, walk):
             walk.rows += fresh
             if is_last or (len(walk.rows) == expected and route.pager is Pager.UNSEEN):
                 break
@@ -199,29 +205,37 @@ class ModeClient:
         return walk
 
     def stream(
-        self, route: Route, values: Mapping[str, str], intent: str, params: Mapping[str, str] | None = None
+        self, route: Route, intent: str, params: Mapping[str, str] | None = None, counted_as: str = ""
     ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
-        """Reads a list that may be longer than memory is large: each page, and whether it is the last one.
+        """Reads a list of the workspace that may be longer than memory is large: each page, and whether it is the last.
 
         Arguments and errors as in `walk`.
         """
-        for _, fresh, is_last in self._read(route, values, intent, params, Walk()):
+        for _, fresh, is_last in self._read(route, {}, intent, params, counted_as, Walk()):
             yield fresh, is_last
             if is_last:
                 return
 
     def _read(
-        self, route: Route, values: Mapping[str, str], intent: str, params: Mapping[str, str] | None, walk: Walk
+        self,
+        route: Route,
+        values: Mapping[str, str],
+        intent: str,
+        params: Mapping[str, str] | None,
+        counted_as: str,
+        walk: Walk,
     ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]], bool]]:
         """Each page, its rows that were not there before, and whether it is the last; the caller keeps the rows."""
         path = self._fill(route.path, values)
+        ask = partial(self.get, path, intent, batch=route.batch, counted_as=counted_as)
         query = {**route.params, **(params or {})}
         is_cursor = route.pager is Pager.CURSOR
         most = MOST_EVENT_PAGES if is_cursor else MOST_PAGES
         seen, cursors = set[str](), set[str]()
-        for number, body in enumerate(self._pages(route, path, query, intent, walk), start=1):
+        for number, body in enumerate(self._pages(route, ask, query, walk), start=1):
             if number > most:
-                raise _endless(intent, most)
+                advice = "set history_days, so that less is asked for" if is_cursor else "look at it in Mode"
+                raise ModeResponseError(f"Could not {intent}: the list did not end after {most:,} pages; {advice}.")
             page = read_rows(body, route, intent)
             fresh = {mark: row for row in page if (mark := identity(row)) not in seen}
             # with a cursor, rows that come twice are next to each other; all of them would not fit into memory
@@ -235,16 +249,16 @@ class ModeClient:
             query.update(followed or {"page": str(number + 1)})
 
     def _pages(
-        self, route: Route, path: str, query: dict[str, str], intent: str, walk: Walk
+        self, route: Route, ask: Callable[..., dict[str, Any]], query: dict[str, str], walk: Walk
     ) -> Iterator[dict[str, Any]]:
         """Page after page; a page that is not there is the end, but of a cursor, which only leads on to what there is.
 
         Links lead past the end (mode-api.md, 3.1); elsewhere whoever has the rows must judge.
         """
-        yield self.get(path, intent, query, batch=route.batch)
+        yield ask(query)
         while True:
             try:
-                body = self.get(path, intent, query, batch=route.batch)
+                body = ask(query)
             except ModeRequestError as error:
                 if error.status != 404 or route.pager is Pager.CURSOR:
                     raise
@@ -256,14 +270,12 @@ class ModeClient:
         quoted = {name: quote(value, safe="") for name, value in values.items()}
         return path.format(workspace=quote(self._settings.workspace, safe=""), **quoted)
 
-    def _connect(self, base_url: str, auth: AuthConfigBase) -> RESTClient:
-        return RESTClient(base_url=base_url, auth=auth, session=self._session)
-
     def _discovery(self) -> RESTClient:
         with self._batch_lock:
             if self._batch is None:
                 base = self._settings.base_url.rstrip("/").removesuffix("/api") + "/batch"
-                self._batch = self._connect(base, BearerTokenAuth(self._signature(base)))
+                bearer = BearerTokenAuth(self._signature(base))
+                self._batch = RESTClient(base_url=base, auth=bearer, session=self._session)
             return self._batch
 
     def _signature(self, base: str) -> str:
@@ -302,11 +314,6 @@ class ModeClient:
         if not isinstance(minted, dict) or not all(isinstance(minted.get(part), str) for part in parts):
             raise ModeResponseError(f"Could not {intent}: the answer holds no {', '.join(parts)}.")
         return minted
-
-
-def _endless(intent: str, most: int) -> ModeResponseError:
-    advice = "set history_days, so that less is asked for" if most == MOST_EVENT_PAGES else "look at it in Mode"
-    return ModeResponseError(f"Could not {intent}: the list did not end after {most:,} pages; {advice}.")
 
 
 def _is_end(pager: Pager, walk: Walk, size: int, fresh: int, followed: bool, says_next: bool) -> bool:

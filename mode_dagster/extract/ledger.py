@@ -178,18 +178,8 @@ def is_due(endpoint: Endpoint, entry: Entry | None, version: Version, reread: ti
 
 def ledger_row(line: Line, workspace: str, now: datetime, first_load: str | None) -> dict[str, Any]:
     """A line as a row of the table; of a listing, whose rows may come in several loads, with the first of them."""
-    return {
-        "endpoint": line.endpoint,
-        "parent": line.parent,
-        "workspace": workspace,
-        "version": dict(line.version),
-        "outcome": line.outcome,
-        "http_status": line.http_status,
-        "rows": line.rows,
-        "counted": line.counted,
-        "read_at": now,
-        "first_load_id": first_load,
-    }
+    own = {**vars(line), "version": dict(line.version)}
+    return {**own, "workspace": workspace, "read_at": now, "first_load_id": first_load}
 
 
 def wanted_runs(runs: Iterable[Values], since: datetime | None) -> list[Values]:

@@ -17,7 +17,6 @@ from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import Endpoint, Listing, Pager, Route, spoken
 from mode_dagster.extract.errors import ModeConfigError, ModeError, ModeListingError, ModeResponseError
 from mode_dagster.extract.ledger import HISTORY_DAYS, Values, is_before
-from mode_dagster.extract.limiter import asking_for
 from mode_dagster.extract.rows import Row
 
 if TYPE_CHECKING:
@@ -58,39 +57,44 @@ class ListReader:
         """
         path_values, intent = self._asked(route, values)
         refused = 0
-        with asking_for(self._endpoint.name):
-            for path in filter(None, (route.path, route.fallback)):
-                try:
-                    asked = replace(route, path=path)
-                    ask = partial(self._sync.client.walk, asked, path_values, intent)
-                    walk = self._read_whole(asked, values, intent, partial(ask, expected=self._lists.counter(values)))
-                    self._has_read = True
-                    return walk
-                except ModeError as error:
-                    refused = self._tolerate(route, values, error)
+        for path in filter(None, (route.path, route.fallback)):
+            try:
+                asked = replace(route, path=path)
+                ask = partial(
+                    self._sync.client.walk,
+                    asked,
+                    path_values,
+                    intent,
+                    expected=self._lists.counter(values),
+                    counted_as=self._endpoint.name,
+                )
+                walk = self._read_whole(asked, values, intent, ask)
+                self._has_read = True
+                return walk
+            except ModeError as error:
+                refused = self._tolerate(route, values, error)
         return refused
 
-    def stream(self, route: Route, values: Values, is_spent: Callable[[], bool]) -> Iterator[list[Row] | int]:
+    def stream(self, route: Route, is_spent: Callable[[], bool]) -> Iterator[list[Row] | int]:
         """The audit log page by page; or the status with which it was refused, where that is tolerated.
 
         Args:
             route: Where it is.
-            values: What fills the path.
             is_spent: Whether no more requests may be made.
 
         Raises:
             ModeError: It could not be read, for another reason, or not to its end.
         """
-        _, intent = self._asked(route, values)
+        _, intent = self._asked(route, {})
         has_begun = False
         try:
-            for page in AuditLog(self._sync, self._lists).pages(route, values, intent, is_spent):
+            for page in AuditLog(self._sync, self._lists).pages(route, intent, is_spent):
                 has_begun = True
                 yield page
         except ModeError as error:
             if has_begun:  # what is refused later is not refused for want of rights
                 raise
-            yield self._tolerate(route, values, error)
+            yield self._tolerate(route, {}, error)
 
     def _asked(self, route: Route, values: Values) -> tuple[dict[str, str], str]:
         path_values = {name: str(values[name]) for name in route.placeholders}

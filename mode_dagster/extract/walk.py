@@ -218,7 +218,7 @@ class EndpointWalk:
         if self._is_spent():
             return
         try:
-            for page in self._list_reader.stream(route, values, self._is_spent):
+            for page in self._list_reader.stream(route, self._is_spent):
                 if isinstance(page, int):
                     self._note_refusal(values, page)
                     if page == 400:
