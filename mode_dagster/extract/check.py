@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mode_dagster.extract.client import ModeClient, reachable
-from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Pager, Route
+from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route, way_in
 from mode_dagster.extract.errors import ModeAuthError, ModeError, ModeUnavailable
 from mode_dagster.extract.reading import NO_FLAT_LIST
 from mode_dagster.settings import Settings
@@ -40,7 +40,7 @@ def probe(settings: Settings) -> Iterator[Probe]:
         verified = client.verify()
         yield _credentials(settings, verified)
         for listing in Listing:
-            endpoint = BY_NAME["spaces" if listing is Listing.COLLECTIONS else "reports"]
+            endpoint = way_in(listing)
             if route := endpoint.route(listing):
                 yield _listing(client, settings, listing, endpoint, route)
         for endpoint in ENDPOINTS:

@@ -71,7 +71,7 @@ class DueLists:
         if route.pager is Pager.CURSOR:
             self._entries.update(stored.entries(self.endpoint))
         if sync.reconcile or not self.endpoint.history:
-            self.stored = stored.counts(self.endpoint, route.placeholders[-1] if route.placeholders else "")
+            self.stored = stored.counts(self.endpoint, route.owner)
 
     def find(self, route: Route) -> list[Values]:
         """The lists to be read, newest first; looks up what is stored, in the main thread, which has dlt's context."""
@@ -96,7 +96,7 @@ class DueLists:
         sync = self._sync
         above = sync.walk(parent)
         again = {above.lists.list_token(values) for values in above.due} if not above.done and above.route else set()
-        owner = above.route.placeholders[-1] if above.route and above.route.placeholders else ""
+        owner = above.route.owner if above.route else ""
         with sync.stored.opened():
             parents = (values for values in sync.parents(route) if values.get(owner) not in again)
             return [values for values, _, is_due_now in self._judged(route, parents) if is_due_now]
@@ -130,7 +130,7 @@ class DueLists:
     def list_token(self, values: Values) -> str:
         """What the ledger calls the list: the token of its parent, empty for a list of the workspace."""
         route = self.route
-        name = route.placeholders[-1] if route and route.placeholders else ""
+        name = route.owner if route else ""
         token = str(values[name]) if name else ""
         return self._sync.privacy.pseudonym(token) if name == "username" else token
 

@@ -110,7 +110,10 @@ class Route:
     """Another table whose rows have such a list at the same path, under their own token."""
     params: Mapping[str, str] = field(default_factory=dict)
     tolerate: frozenset[int] = frozenset()
-    """Statuses that mean "not to be had for this key or parent": noted, never fatal."""
+    """Statuses that mean "not to be had for this key or parent": noted, never fatal.
+
+    Without a parent 403 and 404 are, whatever is said here, but of the list that all else hangs on (`way_in`).
+    """
     fallback: str = ""
     """A path to ask instead when `path` is one of the tolerated statuses."""
     skip_type: str = ""
@@ -125,6 +128,21 @@ class Route:
     def placeholders(self) -> tuple[str, ...]:
         """The parents' values that the path needs; they become columns of every row."""
         return tuple(p for p in re.findall(r"{(\w+)}", self.path) if p != "workspace")
+
+    @property
+    def owner(self) -> str:
+        """The parent's value that tells one list from the others; empty where there is one list."""
+        return self.placeholders[-1] if self.placeholders else ""
+
+
+def _discovery(name: str) -> Route:
+    """A list of Mode's Discovery API, of all collections."""
+    return Route(f"/{{workspace}}/{name}", (name,), Pager.COUNTED, params={"include_spaces": "all"}, batch=True)
+
+
+def _flat(name: str) -> Route:
+    """A list of the whole workspace, as the page that this project started from describes them."""
+    return Route(f"/{{workspace}}/{name}", (name,), Pager.NEXT, params={"per_page": "30"})
 
 
 @dataclass(frozen=True)
@@ -177,19 +195,15 @@ class Endpoint:
         return self.main_route.parent
 
     @property
-    def parent_columns(self) -> tuple[Column, ...]:
-        """Columns taken from the path: Mode's children do not name their parents."""
+    def all_columns(self) -> tuple[Column, ...]:
+        """Every column of the table, parents' tokens (Mode's children do not name them) and our own mark last."""
         own = {column.name for column in self.columns}
-        return tuple(
+        parents = (
             text(name, f"Token of the {spoken(name.removesuffix('_token'))} that this row belongs to.")
             for name in self.main_route.placeholders
             if name not in own
         )
-
-    @property
-    def all_columns(self) -> tuple[Column, ...]:
-        """Every column of the table, parents' tokens and our own mark last."""
-        return (*self.columns, *self.parent_columns, *(() if self.history else (DELETED,)))
+        return (*self.columns, *parents, *(() if self.history else (DELETED,)))
 
     @property
     def list_columns(self) -> tuple[str, ...]:
@@ -316,7 +330,7 @@ REPORT_COLUMNS = (
     document("color_mappings", "Colours by value."),
     text("query_preview", "Beginning of its first query."),
     text("github_link", "Where it is kept in GitHub."),
-    personal("creator_username", "Username of the person who created it.", "_links.creator"),
+    CREATOR,
     personal("creator_email", "E-mail of the person who created it (discovery listing only)."),
     text("web_url", "Address of the report in Mode.", "_links.web|report_url"),
 )
@@ -359,14 +373,8 @@ REPORTS = Endpoint(
         tolerate=GONE,
         skip_type="DatasetReport",
     ),
-    flat=Route("/{workspace}/reports", ("reports",), Pager.NEXT, params={"per_page": "30"}),
-    discovery=Route(
-        "/{workspace}/reports",
-        ("reports",),
-        Pager.COUNTED,
-        params={"include_spaces": "all"},
-        batch=True,
-    ),
+    flat=_flat("reports"),
+    discovery=_discovery("reports"),
     columns=REPORT_COLUMNS,
 )
 
@@ -377,13 +385,7 @@ REPORT_STATS = Endpoint(
     description="Who edits, runs and views each report. Discovery API only: empty in the other listing modes.",
     key=("report_token",),
     references=("reports",),
-    discovery=Route(
-        "/{workspace}/report_stats",
-        ("report_stats",),
-        Pager.COUNTED,
-        params={"include_spaces": "all"},
-        batch=True,
-    ),
+    discovery=_discovery("report_stats"),
     columns=(
         text("report_token", "Token of the report."),
         text("report_id", "Numeric id of the report, as text."),
@@ -407,14 +409,8 @@ QUERIES = Endpoint(
     rest=Route(
         "/{workspace}/reports/{report_token}/queries", ("queries",), parent="reports", also="datasets", tolerate=GONE
     ),
-    flat=Route("/{workspace}/queries", ("queries",), Pager.NEXT, params={"per_page": "30"}),
-    discovery=Route(
-        "/{workspace}/queries",
-        ("queries",),
-        Pager.COUNTED,
-        params={"include_spaces": "all"},
-        batch=True,
-    ),
+    flat=_flat("queries"),
+    discovery=_discovery("queries"),
     columns=(
         TOKEN,
         ID,
@@ -451,14 +447,8 @@ CHARTS = Endpoint(
         parent="queries",
         tolerate=GONE,
     ),
-    flat=Route("/{workspace}/charts", ("charts",), Pager.NEXT, params={"per_page": "30"}),
-    discovery=Route(
-        "/{workspace}/charts",
-        ("charts",),
-        Pager.COUNTED,
-        params={"include_spaces": "all"},
-        batch=True,
-    ),
+    flat=_flat("charts"),
+    discovery=_discovery("charts"),
     columns=(
         TOKEN,
         text("id", "Numeric id, as text (discovery listing only)."),
@@ -642,8 +632,8 @@ DATA_SOURCES = Endpoint(
     noun="data_source",
     family=Family.SOURCES,
     description="Databases that the workspace is connected to.",
-    rest=Route("/{workspace}/data_sources", ("data_sources",), tolerate=GONE),
-    flat=Route("/{workspace}/data_sources", ("data_sources",), Pager.NEXT, tolerate=GONE),
+    rest=Route("/{workspace}/data_sources", ("data_sources",)),
+    flat=Route("/{workspace}/data_sources", ("data_sources",), Pager.NEXT),
     columns=(
         TOKEN,
         ID,
@@ -686,7 +676,7 @@ DEFINITIONS = Endpoint(
     family=Family.SOURCES,
     description="Named pieces of SQL that queries include as {{ @name }}.",
     references=("data_sources",),
-    rest=Route("/{workspace}/definitions", ("definitions",), tolerate=GONE),
+    rest=Route("/{workspace}/definitions", ("definitions",)),
     columns=(
         TOKEN,
         ID,
@@ -1070,3 +1060,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 """Every table, parents before children; `users` last, because it is made of names met in the others."""
 
 BY_NAME: Mapping[str, Endpoint] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+
+
+def way_in(listing: Listing) -> Endpoint:
+    """The list that all else hangs on: where it is not there, the workspace is another one."""
+    return SPACES if listing is Listing.COLLECTIONS else REPORTS

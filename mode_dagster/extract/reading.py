@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mode_dagster.extract.audit_log import AuditLog
 from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, Walk, identity
 from mode_dagster.extract.due import DueLists
-from mode_dagster.extract.endpoints import Endpoint, Listing, Pager, Route, spoken
+from mode_dagster.extract.endpoints import Endpoint, Pager, Route, spoken, way_in
 from mode_dagster.extract.errors import ModeConfigError, ModeError, ModeListingError, ModeResponseError
 from mode_dagster.extract.ledger import HISTORY_DAYS, Values, is_before
 from mode_dagster.extract.rows import Row
@@ -162,10 +162,6 @@ class ListReader:
 
         return is_enough
 
-    def _is_way_in(self) -> bool:
-        """Whether everything else hangs on this list, so that a 404 means a wrong workspace."""
-        return self._endpoint.name == ("spaces" if self._sync.settings.listing is Listing.COLLECTIONS else "reports")
-
     def _tolerate(self, route: Route, values: Values, error: ModeError) -> int:
         """The status of a refusal that concerns this list alone; any other error is raised.
 
@@ -173,7 +169,7 @@ class ListReader:
             ModeListingError: A listing that was readable before is refused now.
         """
         status = error.status
-        is_way_in = self._is_way_in()
+        is_way_in = self._endpoint.name == way_in(self._sync.settings.listing).name
         optional = route.parent is None and status in (403, 404) and not is_way_in
         if status is not None and (status in route.tolerate or optional):
             self._unknown_paths += NO_SUCH_ROUTE in str(error) and not route.fallback

@@ -213,7 +213,7 @@ class _Marks:
         route = endpoint.route(self._listing)
         if endpoint.history or route is None:
             return 0
-        parent = f"{table}.{route.placeholders[-1]}" if route.placeholders else "''"
+        parent = f"{table}.{route.owner}" if route.owner else "''"
         gone = []
         if not self._may_have_moved(endpoint, route):
             gone.append(
@@ -232,7 +232,7 @@ class _Marks:
         parent = BY_NAME.get(route.parent or "")
         if parent is None or parent.name not in self._loaded or not is_listing(endpoint, self._listing):
             return False
-        rows, lists, column = self._table(endpoint.name), self._table(parent.name), route.placeholders[-1]
+        rows, lists, column = self._table(endpoint.name), self._table(parent.name), route.owner
         read = (
             "SELECT parent, outcome, coalesce(first_load_id, _dlt_load_id) AS load_id "  # noqa: S608
             f"FROM ({completed(self._table(LEDGER), self._table('_dlt_loads'))}) c "
