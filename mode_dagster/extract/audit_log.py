@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mode_dagster.extract.due import DueLists
-from mode_dagster.extract.endpoints import Route
 from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.ledger import HISTORY_DAYS, Version, covers, moment
 from mode_dagster.extract.rows import Row
@@ -44,11 +43,10 @@ class AuditLog:
         self._sync = sync
         self._lists = lists
 
-    def pages(self, route: Route, intent: str, is_spent: Callable[[], bool]) -> Iterator[list[Row]]:
+    def pages(self, intent: str, is_spent: Callable[[], bool]) -> Iterator[list[Row]]:
         """Page by page what is not loaded yet.
 
         Args:
-            route: Where it is.
             intent: What it is for, as it reads after "Could not".
             is_spent: Whether no more requests may be made.
 
@@ -62,7 +60,7 @@ class AuditLog:
             until = new[1] if window is new else moment(before[READ_UNTIL])
             order = _Order()
             asked = {"start_timestamp": window[0].isoformat(), "end_timestamp": window[1].isoformat()}
-            for page, is_last in self._sync.client.stream(route, intent, asked, self._lists.endpoint.name):
+            for page, is_last in self._sync.client.stream(self._lists.route, intent, asked, "audit_logs"):
                 order.take(page)
                 yield page
                 if not is_last and is_spent():

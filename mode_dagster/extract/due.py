@@ -25,13 +25,18 @@ from mode_dagster.extract.rows import whole
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
+    from mode_dagster.extract.walk import EndpointWalk
 
 
 class DueLists:
     """The lists of one endpoint: what is known of them, and which are due."""
 
-    def __init__(self, sync: "Sync", endpoint: Endpoint) -> None:
+    def __init__(self, sync: "Sync", endpoint: Endpoint, route: Route) -> None:
         self.endpoint = endpoint
+        self.route = route
+        """Where the rows come from in this sync's listing mode."""
+        self.is_listing = is_listing(endpoint, sync.settings.listing)
+        """Whether they are read in every sync."""
         self.unchanged = 0
         """Lists that are not due; known when the others are."""
         self.note = ""
@@ -48,41 +53,30 @@ class DueLists:
         self._is_recalled = False
         self._entries: dict[str, Entry] = {}
 
-    @property
-    def route(self) -> Route | None:
-        """Where the rows come from in this sync's listing mode."""
-        return self.endpoint.route(self._sync.settings.listing)
-
-    @property
-    def is_listing(self) -> bool:
-        """Whether they are read in every sync."""
-        return is_listing(self.endpoint, self._sync.settings.listing)
-
     def recall(self) -> None:
         """Looks up what is stored, once, before anything is fetched."""
-        route = self.route
-        if self._is_recalled or route is None:
+        if self._is_recalled:
             return
         self._is_recalled = True
         stored, sync = self._sync.stored, self._sync
-        if self.endpoint.history and len(route.placeholders) == 1:
+        if self.endpoint.history and len(self.route.placeholders) == 1:
             self.newest = stored.newest_finished(self.endpoint)
             self.unfinished = stored.unfinished(self.endpoint, sync.now())
-        if route.pager is Pager.CURSOR:
+        if self.route.pager is Pager.CURSOR:
             self._entries.update(stored.entries(self.endpoint))
         if sync.reconcile or not self.endpoint.history:
-            self.stored = stored.counts(self.endpoint, route.owner)
+            self.stored = stored.counts(self.endpoint, self.route.owner)
 
-    def find(self, route: Route) -> list[Values]:
+    def find(self) -> list[Values]:
         """The lists to be read, newest first; looks up what is stored, in the main thread, which has dlt's context."""
         sync = self._sync
         with sync.stored.opened():
             self.recall()
-            parents = sync.parents(route)
+            parents = sync.parents(self.route)
             if self.is_listing:
                 return list(parents)
             due = []
-            for values, entry, is_due_now in self._judged(route, self._restricted(parents)):
+            for values, entry, is_due_now in self._judged(self._restricted(parents)):
                 if not is_due_now:
                     self.unchanged += 1
                     continue
@@ -91,15 +85,12 @@ class DueLists:
                     self._entries[self.list_token(values)] = entry
         return sorted(due, key=newest_move, reverse=True)
 
-    def preview(self, route: Route, parent: str) -> list[Values]:
+    def preview(self, above: "EndpointWalk") -> list[Values]:
         """The lists that would be due now; for parents that are still to be read, those of what is stored."""
-        sync = self._sync
-        above = sync.walk(parent)
-        again = {above.lists.list_token(values) for values in above.due} if not above.done and above.route else set()
-        owner = above.route.owner if above.route else ""
-        with sync.stored.opened():
-            parents = (values for values in sync.parents(route) if values.get(owner) not in again)
-            return [values for values, _, is_due_now in self._judged(route, parents) if is_due_now]
+        again = set() if above.done else {above.lists.list_token(values) for values in above.due}
+        with self._sync.stored.opened():
+            parents = (v for v in self._sync.parents(self.route) if v.get(above.lists.route.owner) not in again)
+            return [values for values, _, is_due_now in self._judged(parents) if is_due_now]
 
     def entry(self, values: Values) -> Entry | None:
         """What the ledger held of a due list; None where it was never read to its end."""
@@ -129,8 +120,7 @@ class DueLists:
 
     def list_token(self, values: Values) -> str:
         """What the ledger calls the list: the token of its parent, empty for a list of the workspace."""
-        route = self.route
-        name = route.owner if route else ""
+        name = self.route.owner
         token = str(values[name]) if name else ""
         return self._sync.privacy.pseudonym(token) if name == "username" else token
 
@@ -159,10 +149,12 @@ class DueLists:
             self.note = f"restricted to {len(only)} reports by the run config"
         return wanted
 
-    def _judged(self, route: Route, parents: Iterable[Values]) -> Iterator[tuple[Values, Entry | None, bool]]:
+    def _judged(self, parents: Iterable[Values]) -> Iterator[tuple[Values, Entry | None, bool]]:
         """Each list, what the ledger holds of it, and whether it is due."""
         tokens: Collection[str] | None = None
-        if route.parent and BY_NAME[route.parent].history:  # the ledger has far more lists than this sync looks at
+        if (
+            self.route.parent and BY_NAME[self.route.parent].history
+        ):  # the ledger has far more lists than this sync looks at
             parents = list(parents)
             tokens = [self.list_token(values) for values in parents]
         entries = self._sync.stored.entries(self.endpoint, tokens)

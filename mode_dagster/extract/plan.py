@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mode_dagster.extract.client import PAGE
 from mode_dagster.extract.endpoints import Endpoint
 from mode_dagster.extract.errors import ModeError
-from mode_dagster.extract.ledger import Values, is_known_empty, is_listing, moment
+from mode_dagster.extract.ledger import Values, is_known_empty, moment
 from mode_dagster.extract.limiter import WINDOW_MARGIN
 from mode_dagster.extract.rows import whole
 
@@ -123,14 +123,14 @@ def make_plan(sync: "Sync", walks: Sequence["EndpointWalk"]) -> Plan:
     changed: set[str] = set()
     tables = []
     for walk in walks:
-        route = walk.route
-        if walk.done or route is None or route.parent is None or is_listing(walk.endpoint, sync.settings.listing):
+        route = walk.lists.route
+        if walk.done or route.parent is None or walk.lists.is_listing:
             continue
         is_of_people = "username" in route.placeholders
         # what is due below parents that are read in the same sync can only be estimated
         parent = next((above for above in walks if above.endpoint.name == route.parent and not above.done), None)
         if parent is not None or is_of_people:
-            requests = len(walk.lists.preview(route, route.parent))
+            requests = len(walk.lists.preview(sync.walk(route.parent)))
             if parent is not None and not is_of_people:
                 requests += _estimate_below(sync, walk, parent)
             tables.append(PlannedTable(walk.endpoint.name, requests, requests, requests, 0))

@@ -36,6 +36,7 @@ class ListReader:
         self._sync = sync
         self._lists = lists
         self._endpoint = lists.endpoint
+        self._route = lists.route
         self._unknown_paths = 0
         self._has_read = False
 
@@ -49,58 +50,56 @@ class ListReader:
         """Whether Mode was found to have no such route: it may say the same of one that is gone, but not of each."""
         return self._unknown_paths >= UNKNOWN_PATHS and not self._has_read
 
-    def read(self, route: Route, values: Values) -> Walk | int:
+    def read(self, values: Values) -> Walk | int:
         """One list, or the status with which it was refused, where that is tolerated.
 
         Raises:
             ModeError: It could not be read, for another reason.
         """
-        path_values, intent = self._asked(route, values)
+        path_values, intent = self._asked(values)
         refused = 0
-        for path in filter(None, (route.path, route.fallback)):
+        for path in filter(None, (self._route.path, self._route.fallback)):
             try:
-                asked = replace(route, path=path)
                 ask = partial(
                     self._sync.client.walk,
-                    asked,
+                    replace(self._route, path=path),
                     path_values,
                     intent,
                     expected=self._lists.counter(values),
                     counted_as=self._endpoint.name,
                 )
-                walk = self._read_whole(asked, values, intent, ask)
+                walk = self._read_whole(values, intent, ask)
                 self._has_read = True
                 return walk
             except ModeError as error:
-                refused = self._tolerate(route, values, error)
+                refused = self._tolerate(values, error)
         return refused
 
-    def stream(self, route: Route, is_spent: Callable[[], bool]) -> Iterator[list[Row] | int]:
+    def stream(self, is_spent: Callable[[], bool]) -> Iterator[list[Row] | int]:
         """The audit log page by page; or the status with which it was refused, where that is tolerated.
 
         Args:
-            route: Where it is.
             is_spent: Whether no more requests may be made.
 
         Raises:
             ModeError: It could not be read, for another reason, or not to its end.
         """
-        _, intent = self._asked(route, {})
+        _, intent = self._asked({})
         has_begun = False
         try:
-            for page in AuditLog(self._sync, self._lists).pages(route, intent, is_spent):
+            for page in AuditLog(self._sync, self._lists).pages(intent, is_spent):
                 has_begun = True
                 yield page
         except ModeError as error:
             if has_begun:  # what is refused later is not refused for want of rights
                 raise
-            yield self._tolerate(route, {}, error)
+            yield self._tolerate({}, error)
 
-    def _asked(self, route: Route, values: Values) -> tuple[dict[str, str], str]:
-        path_values = {name: str(values[name]) for name in route.placeholders}
+    def _asked(self, values: Values) -> tuple[dict[str, str], str]:
+        path_values = {name: str(values[name]) for name in self._route.placeholders}
         return path_values, _intent(self._endpoint, path_values)
 
-    def _read_whole(self, route: Route, values: Values, intent: str, ask: Callable[..., Walk]) -> Walk:
+    def _read_whole(self, values: Values, intent: str, ask: Callable[..., Walk]) -> Walk:
         """A list, with proof against what would pass for rows that are gone.
 
         A row that moves to a page already read while the list is being read would be missed: where rows are lacking
@@ -119,11 +118,11 @@ class ListReader:
                 f"Could not {intent}: the answer has no list, and there were {known} rows. Nothing of it was taken; "
                 "run it again later, and look at Mode if it stays so."
             )
-        has_pages = walk.pages > 1 and (route.pager is not Pager.UNSEEN or len(walk.rows) >= PAGE)
-        if (has_pages or walk.is_broken_off) and self._lacks_rows(route, walk, before):
+        has_pages = walk.pages > 1 and (self._route.pager is not Pager.UNSEEN or len(walk.rows) >= PAGE)
+        if (has_pages or walk.is_broken_off) and self._lacks_rows(walk, before):
             walk = walk.and_again(ask())
             accepted = self._endpoint.name in self._sync.accept_shrunk
-            if walk.is_broken_off and self._lacks_rows(route, walk, before) and not accepted:
+            if walk.is_broken_off and self._lacks_rows(walk, before) and not accepted:
                 raise ModeResponseError(
                     f"Could not {intent}: page {walk.pages + 1} is HTTP 404, and rows are lacking that were there "
                     "before. Nothing of it was taken; run it again later, or, if they are gone, once with "
@@ -136,11 +135,11 @@ class ListReader:
             )
         return walk
 
-    def _lacks_rows(self, route: Route, walk: Walk, before: int) -> bool:
+    def _lacks_rows(self, walk: Walk, before: int) -> bool:
         """Whether there are fewer rows than Mode counts, another table's with them, or than were stored before."""
         if self._endpoint.history:
             return False
-        return len(walk.rows) < (walk.total_count or 0) or len(own_rows(route, walk.rows)) < before
+        return len(walk.rows) < (walk.total_count or 0) or len(own_rows(self._route, walk.rows)) < before
 
     def _is_enough(self, values: Values) -> Callable[[list[Row]], bool] | None:
         """When newest-first runs need not be read further back."""
@@ -162,13 +161,13 @@ class ListReader:
 
         return is_enough
 
-    def _tolerate(self, route: Route, values: Values, error: ModeError) -> int:
+    def _tolerate(self, values: Values, error: ModeError) -> int:
         """The status of a refusal that concerns this list alone; any other error is raised.
 
         Raises:
             ModeListingError: A listing that was readable before is refused now.
         """
-        status = error.status
+        route, status = self._route, error.status
         is_way_in = self._endpoint.name == way_in(self._sync.settings.listing).name
         optional = route.parent is None and status in (403, 404) and not is_way_in
         if status is not None and (status in route.tolerate or optional):

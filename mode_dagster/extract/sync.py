@@ -81,7 +81,7 @@ class Sync:
         self._say = say
         self._stack = ExitStack()
         self._client: ModeClient | None = None
-        self._walks = {endpoint.name: EndpointWalk(self, endpoint) for endpoint in ENDPOINTS}
+        self._walks: dict[str, EndpointWalk] = {}
         self._part = _Part()
         self._first_load: str | None = None
         self._made: set[str] = set()
@@ -127,9 +127,10 @@ class Sync:
     @property
     def tallies(self) -> Mapping[str, Tally]:
         """What was done for each endpoint; nothing for those that were not read or had nothing due."""
-        if self._client:
-            for name, walk in self._walks.items():
-                walk.tally.requests = self._client.adapter.sent[name]
+        if self._client is None:
+            return {endpoint.name: Tally() for endpoint in ENDPOINTS}
+        for name, walk in self._walks.items():
+            walk.tally.requests = self._client.adapter.sent[name]
         return {name: walk.tally for name, walk in self._walks.items()}
 
     @property
@@ -162,6 +163,7 @@ class Sync:
         self._stack.callback(client.close)
         self.executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="mode")
         self._stack.callback(self.executor.shutdown, wait=True, cancel_futures=True)
+        self._walks = {endpoint.name: EndpointWalk(self, endpoint) for endpoint in ENDPOINTS}
         self._client = client
 
     def _refuse_made_up_rows(self, settings: Settings) -> None:
@@ -199,7 +201,8 @@ class Sync:
                 self._say(left.progress(done, time.monotonic() - began))
 
     def _parts_of_listings(self, selected: frozenset[str]) -> Iterator[None]:
-        listings = [walk for name, walk in self._walks.items() if name in selected and walk.lists.is_listing]
+        tables = self._walks.items()
+        listings = [walk for name, walk in tables if name in selected and walk.lists.is_listing and not walk.done]
         with self.stored.opened():
             for walk in listings:
                 walk.lists.recall()
@@ -236,9 +239,8 @@ class Sync:
         self.open()
         for endpoint in ENDPOINTS:
             if endpoint.name in selected and not self._walks[endpoint.name].lists.is_listing:
-                route = endpoint.route(self.settings.listing)
-                parents = {route.parent, route.also} if route else set()
-                for name in self._comes_before(endpoint, selected & parents):
+                route = self._walks[endpoint.name].lists.route
+                for name in self._comes_before(endpoint, selected & {route.parent, route.also}):
                     if name not in selected or self._walks[name].lists.is_listing:
                         self._finish(name)
         with self.stored.opened():
@@ -331,8 +333,8 @@ class Sync:
         What is stored stands in for a parent that is not selected, unless the table is itself a listing: those are
         how changes are seen.
         """
-        route = endpoint.route(self.settings.listing)
-        if route is None or route.parent is None:
+        route = self._walks[endpoint.name].lists.route
+        if route.parent is None:
             return set()
         first = {route.parent, *filter(None, [route.also])}
         if not self._walks[endpoint.name].lists.is_listing:
@@ -367,8 +369,8 @@ class Sync:
         if walk.lists.is_listing:
             yield from walk.values if walk.done else self.stored.rows(endpoint, kept_for_children(endpoint))
             return
-        owner, route = endpoint.list_columns[-1], endpoint.route(self.settings.listing)
-        above = {values[owner]: values for values in self.parents(route)} if route else {}
+        owner = endpoint.list_columns[-1]
+        above = {values[owner]: values for values in self.parents(walk.lists.route)}
         for row in self.stored.rows(endpoint, endpoint.list_columns):
             if row[owner] in above and row[owner] not in walk.read:
                 yield {**above[row[owner]], **row}

@@ -52,17 +52,20 @@ class EndpointWalk:
     """All lists of one endpoint, each read at most once."""
 
     def __init__(self, sync: "Sync", endpoint: Endpoint) -> None:
+        route = endpoint.route(sync.settings.listing)
         self.endpoint = endpoint
-        self.lists = DueLists(sync, endpoint)
-        self.tally = Tally()
+        # where there is no such list in this listing mode, none is ever asked for
+        self.lists = DueLists(sync, endpoint, route or endpoint.main_route)
+        self.tally = Tally(note="" if route else f"only with listing = {Listing.DISCOVERY}")
         self.values: list[Values] = []
         """What was read, as children need it."""
         self.read: set[str] = set()
         """Parents whose lists are known as of this sync."""
         self.lines: list[Line] = []
         """Ledger lines of what was given out and not yet taken."""
-        self.done = False
+        self.done = route is None
         self._sync = sync
+        self._route = self.lists.route
         self._list_reader = ListReader(sync, self.lists)
         self._row_reader = RowReader(endpoint)
         self._kept = kept_for_children(endpoint)
@@ -75,18 +78,13 @@ class EndpointWalk:
         self._failed = 0
 
     @property
-    def route(self) -> Route | None:
-        """Where the rows come from in this sync's listing mode."""
-        return self.lists.route
-
-    @property
     def due(self) -> list[Values]:
         """The lists to be read, newest first; decided once, when the parents are known."""
-        if self._due is None and (route := self.route) is not None:
-            self._due = self.lists.find(route)
+        if self._due is None:
+            self._due = self.lists.find()
             self.tally.unchanged = self.lists.unchanged
             self.tally.note = self.lists.note or self.tally.note
-        return self._due or []
+        return self._due
 
     @property
     def left(self) -> list[Values]:
@@ -108,15 +106,11 @@ class EndpointWalk:
     def _pages(self) -> Iterator[list[Row]]:
         began = time.monotonic()
         try:
-            route = self.route
-            if route is None:
-                self.tally.note = f"only with listing = {Listing.DISCOVERY}"
-                return
-            self._note_parents(route)
+            self._note_parents()
             for values in self.due:
                 if is_known_empty(self.endpoint, values):
                     self._settle(values)
-            for values, rows in self._streamed(route) if route.pager is Pager.CURSOR else self._rows_of_due(route):
+            for values, rows in self._streamed() if self._route.pager is Pager.CURSOR else self._rows_of_due():
                 if self._kept:  # the rows of most tables have no children
                     self.values += [self._for_children(row, values) for row in rows]
                 self._sync.usernames.update(_people(rows))
@@ -126,13 +120,13 @@ class EndpointWalk:
             self.tally.seconds = time.monotonic() - began
             self.done = True
 
-    def _note_parents(self, route: Route) -> None:
-        if route.parent is None:
+    def _note_parents(self) -> None:
+        if self._route.parent is None:
             return
-        parents = spoken(route.parent)
-        if self._sync.walk(route.parent).tally.error is not None:
+        parents = spoken(self._route.parent)
+        if self._sync.walk(self._route.parent).tally.error is not None:
             self.tally.note = f"only for those {parents} that could be listed"
-        elif age := self._sync.age_of_parents(route):
+        elif age := self._sync.age_of_parents(self._route):
             self.tally.note = f"from the {parents} as they were loaded {age} ago"
 
     def ask_ahead(self) -> None:
@@ -140,14 +134,14 @@ class EndpointWalk:
 
         The first one goes alone: if Mode has no such route, the others are not asked for.
         """
-        if self.route is None or self.done or self.route.pager is Pager.CURSOR:
+        if self.done or self._route.pager is Pager.CURSOR:
             return
         if self._wanted is None:
             self._wanted = deque(values for values in self.due if not is_known_empty(self.endpoint, values))
         self._answered = self._answered or any(future.done() for future in self._pending)
         while self._wanted and self._failed < FAILED_LISTS and len(self._pending) < (AHEAD if self._answered else 1):
             values = self._wanted.popleft()
-            self._pending[self._sync.executor.submit(self._walk, self.route, values)] = values
+            self._pending[self._sync.executor.submit(self._walk, values)] = values
 
     def _walks_of_due(self) -> Iterator[tuple[Values, Walk]]:
         """The due lists as they end; gives up after too many failures.
@@ -194,21 +188,21 @@ class EndpointWalk:
             self._count(values, 0, 0)
         self._note_line(values, EMPTY, counted=0)
 
-    def _walk(self, route: Route, values: Values) -> Walk | int | None:
+    def _walk(self, values: Values) -> Walk | int | None:
         """One list, in a thread; the status with which it was refused; None where it was not asked for."""
         if self._list_reader.is_pointless:
             self.tally.note = "Mode says it has no such list; not asked for the rest of them"
             return None
         if self._is_spent():
             return None
-        return self._list_reader.read(route, values)
+        return self._list_reader.read(values)
 
     def _is_spent(self) -> bool:
         if self._sync.is_spent():
             self.tally.note = "stopped at max_requests; the next sync goes on from here"
         return self._sync.is_spent()
 
-    def _streamed(self, route: Route) -> Iterator[tuple[Values, list[Row]]]:
+    def _streamed(self) -> Iterator[tuple[Values, list[Row]]]:
         """The audit log, page by page, because it may be longer than memory is large.
 
         The ledger notes it at its end: if that is never reached, the next sync asks for the same time again.
@@ -218,30 +212,32 @@ class EndpointWalk:
         if self._is_spent():
             return
         try:
-            for page in self._list_reader.stream(route, self._is_spent):
+            for page in self._list_reader.stream(self._is_spent):
                 if isinstance(page, int):
                     self._note_refusal(values, page)
                     if page == 400:
                         self.tally.note = "if Mode keeps events for some time only, set history_days to less"
                     return
-                yield values, self._converted(route, values, page)
+                yield values, self._converted(values, page)
         except ModeError as error:
             self._note_failure(error)
             return
         self._note_read(values, self.tally.rows - before, None)
 
-    def _rows_of_due(self, route: Route) -> Iterator[tuple[Values, list[Row]]]:
+    def _rows_of_due(self) -> Iterator[tuple[Values, list[Row]]]:
         for values, walk in self._walks_of_due():
-            rows = self._converted(route, values, walk.rows)
+            rows = self._converted(values, walk.rows)
             counter = self.lists.counter(values)
-            self._note_read(values, len(rows), _counted(route, walk) if counter is None else counter)
+            self._note_read(values, len(rows), _counted(self._route, walk) if counter is None else counter)
             yield values, rows
 
-    def _converted(self, route: Route, values: Values, raw: list[Row]) -> list[Row]:
+    def _converted(self, values: Values, raw: list[Row]) -> list[Row]:
         """Mode's rows as rows of the table, without those that are older than wanted."""
         since = self._list_reader.rows_since
-        path_values = {name: values[name] for name in route.placeholders}
-        rows = [self._row_reader.read(row, path_values) for row in own_rows(route, raw) if not is_before(row, since)]
+        path_values = {name: values[name] for name in self._route.placeholders}
+        rows = [
+            self._row_reader.read(row, path_values) for row in own_rows(self._route, raw) if not is_before(row, since)
+        ]
         self.tally.rows += len(rows)
         return rows
 
@@ -286,7 +282,7 @@ class EndpointWalk:
         self.tally.counted_rows += rows
 
     def _is_first_of_report(self, values: Values) -> bool:
-        names = self.route.placeholders if self.route else ()
+        names = self._route.placeholders
         if len(names) < 2:
             return True
         owner = str(values[names[0]])
