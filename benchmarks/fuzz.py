@@ -90,7 +90,7 @@ def pagers() -> Callable[[bytes], object]:
         network.answers, network.asked = answers, 0
         selectors = () if pager is Pager.OBJECT else ("things",)
         try:
-            rows = asking.walk(Route("/{workspace}/things", selectors, pager), {}, "list things").rows
+            rows = asking.read_list(Route("/{workspace}/things", selectors, pager), {}, "list things").rows
             marks = [client.identity(row) for row in rows]
             assert len(marks) == len(set(marks))
         except ModeError as error:

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("audit_log", "client", "due", "ledger", "limiter", "plan", "reading", "responses", "stored", "walk")
+MODULES = ("audit_log", "client", "due", "ledger", "limiter", "plan", "reading", "responses", "stored", "table")
 QUICK = ("client", "plan", "responses", "rows", "sync")
 LOADING = ("plan", "incremental", "lost_access")
 UNSTEADY = ("rate_limit", "pauses_all", "grows_back", "retry_after")

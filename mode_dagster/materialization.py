@@ -16,8 +16,9 @@ from dlt.pipeline.pipeline import Pipeline
 from mode_dagster.contents import Contents
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.plan import Plan, PlannedTable, Tally
+from mode_dagster.extract.plan import Plan, PlannedTable
 from mode_dagster.extract.sync import Sync
+from mode_dagster.extract.table import Tally
 from mode_dagster.markdown import markdown_table, words
 from mode_dagster.settings import Settings
 from mode_dagster.translator import documented_columns

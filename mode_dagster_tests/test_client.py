@@ -49,14 +49,14 @@ def client(sandbox, reads):
 )
 def test_passing_faults_are_retried_until_the_answer_is_whole(sandbox, client, fault):
     sandbox.faults.append(fault)
-    walk = client.walk(SPACES, {}, "list spaces")
-    assert {row["token"] for row in walk.rows} == sandbox.world.truth("spaces")
+    fetched = client.read_list(SPACES, {}, "list spaces")
+    assert {row["token"] for row in fetched.rows} == sandbox.world.truth("spaces")
     assert client.requests == 3
 
 
 def test_retry_after_is_waited_for(sandbox, client):
     sandbox.faults.append(Fault("/spaces", status=429, headers={"Retry-After": "1"}, times=1))
-    client.walk(SPACES, {}, "list spaces")
+    client.read_list(SPACES, {}, "list spaces")
     first, second = sandbox.requests
     assert second.at - first.at >= 1.0
 
@@ -87,7 +87,7 @@ def test_retry_after_is_waited_for(sandbox, client):
 def test_lasting_faults_say_what_was_asked_what_came_and_what_to_do(sandbox, client, fault, error, said):
     sandbox.faults.append(fault)
     with pytest.raises(error) as raised:
-        client.walk(SPACES, {}, "list spaces")
+        client.read_list(SPACES, {}, "list spaces")
     assert str(raised.value).startswith("Could not list spaces")
     assert said in str(raised.value)
 
@@ -109,9 +109,9 @@ def test_wrong_credentials_are_refused_without_retry_and_without_the_secret(sand
 
 def test_counted_lists_are_read_by_their_counters_and_never_past_the_end(sandbox, client):
     groups = BY_NAME["groups"].route(Listing.COLLECTIONS)
-    walk = client.walk(replace(groups, params={"per_page": "10"}), {}, "list groups")
-    assert {row["token"] for row in walk.rows} == sandbox.world.truth("groups")
-    assert walk.total_count == len(walk.rows) == 23
+    fetched = client.read_list(replace(groups, params={"per_page": "10"}), {}, "list groups")
+    assert {row["token"] for row in fetched.rows} == sandbox.world.truth("groups")
+    assert fetched.total_count == len(fetched.rows) == 23
     assert len(sandbox.requests) == 3
 
 
@@ -126,15 +126,15 @@ def test_a_list_of_which_nobody_knows_whether_it_has_pages_is_read_to_its_end(ta
     for page, rows in enumerate(pages, start=1):
         body = json.dumps({"_embedded": {route.selectors[0]: rows}})
         sandbox.faults.append(Fault(rf"page={page}(&|$)" if page > 1 else r"^((?!page=\d).)*$", kind="body", body=body))
-    walk = client.walk(route, dict.fromkeys(route.placeholders, "a"), "list them")
-    assert walk.rows == [row for rows in pages for row in rows]
+    fetched = client.read_list(route, dict.fromkeys(route.placeholders, "a"), "list them")
+    assert fetched.rows == [row for rows in pages for row in rows]
     assert len(sandbox.requests) == 3
 
 
 def test_a_list_that_repeats_itself_whole_on_every_page_is_asked_for_twice(sandbox, client):
     rows = [{"name": f"column {number}", "type": "text"} for number in range(70)]
     sandbox.faults.append(Fault("/fields", kind="body", body=json.dumps({"_embedded": {"fields": rows}})))
-    assert client.walk(BY_NAME["dataset_fields"].rest, {"dataset_token": "d"}, "list fields").rows == rows
+    assert client.read_list(BY_NAME["dataset_fields"].rest, {"dataset_token": "d"}, "list fields").rows == rows
     assert len(sandbox.requests) == 2
 
 
@@ -142,7 +142,7 @@ def test_counters_win_where_a_list_has_them_after_all(sandbox, client):
     rows = [{"token": f"row {number}"} for number in range(40)]
     body = {"_embedded": {"fields": rows}, "pagination": {"total_pages": 1, "total_count": 40}}
     sandbox.faults.append(Fault("/fields", kind="body", body=json.dumps(body)))
-    assert client.walk(BY_NAME["dataset_fields"].rest, {"dataset_token": "d"}, "list fields").rows == rows
+    assert client.read_list(BY_NAME["dataset_fields"].rest, {"dataset_token": "d"}, "list fields").rows == rows
     assert len(sandbox.requests) == 1
 
 
@@ -151,10 +151,10 @@ def test_lists_without_counters_are_read_until_a_page_brings_nothing_new(sandbox
     space = max(
         sandbox.world.truth("spaces"), key=lambda t: sum(r["space_token"] == t for r in sandbox.world.rows("reports"))
     )
-    walk = client.walk(reports, {"space_token": space}, "list reports")
+    fetched = client.read_list(reports, {"space_token": space}, "list reports")
     wanted = {row["token"] for row in sandbox.world.rows("reports") if row["space_token"] == space}
-    assert {row["token"] for row in walk.rows} == wanted
-    assert walk.total_count is None
+    assert {row["token"] for row in fetched.rows} == wanted
+    assert fetched.total_count is None
 
 
 @pytest.mark.parametrize("pager", [Pager.COUNTED, Pager.UNSEEN, Pager.NEXT, Pager.CURSOR])
@@ -168,7 +168,7 @@ def test_a_list_that_repeats_itself_for_ever_ends(sandbox, client, pager):
         )
     )
     route = Route("/{workspace}/definitions", ("definitions",), pager)
-    assert [row["token"] for row in client.walk(route, {}, "list definitions").rows] == ["a"]
+    assert [row["token"] for row in client.read_list(route, {}, "list definitions").rows] == ["a"]
     assert len(sandbox.requests) <= 2
 
 
@@ -185,7 +185,7 @@ def test_a_next_page_is_asked_for_by_its_number_where_there_is_no_link(sandbox, 
         Fault("/flat", kind="body", body='{"things": [{"token": "b"}], "next_page": null}'),
     ]
     route = Route("/{workspace}/flat", ("things",), Pager.NEXT)
-    assert [row["token"] for row in client.walk(route, {}, "list things").rows] == ["a", "b"]
+    assert [row["token"] for row in client.read_list(route, {}, "list things").rows] == ["a", "b"]
     assert [request.query for request in sandbox.requests] == ["", asked]
 
 
@@ -193,7 +193,7 @@ def test_a_later_page_that_is_refused_is_no_end_of_the_list(sandbox, client):
     sandbox.faults.append(Fault(r"/groups\?.*page=2", status=403))
     groups = BY_NAME["groups"].route(Listing.COLLECTIONS)
     with pytest.raises(ModeRequestError, match="Could not list groups: HTTP 403"):
-        client.walk(replace(groups, params={"per_page": "10"}), {}, "list groups")
+        client.read_list(replace(groups, params={"per_page": "10"}), {}, "list groups")
 
 
 def test_links_are_followed_for_their_parameters_only_and_a_dead_one_ends_the_list(sandbox, client):
@@ -205,7 +205,7 @@ def test_links_are_followed_for_their_parameters_only_and_a_dead_one_ends_the_li
         )
     )
     route = Route("/{workspace}/flat", ("things",), Pager.NEXT)
-    assert [row["token"] for row in client.walk(route, {}, "list things").rows] == ["a"]
+    assert [row["token"] for row in client.read_list(route, {}, "list things").rows] == ["a"]
     assert [request.query for request in sandbox.requests] == ["", "cursor=2"]
 
 
@@ -273,7 +273,7 @@ def test_discovery_needs_a_plan_and_says_so(reads):
         client = ModeClient(reads(sandbox))
         route = BY_NAME["reports"].route(Listing.DISCOVERY)
         with pytest.raises(ModeConfigError, match=r"Enterprise plan.*collections"):
-            client.walk(route, {}, "list reports")
+            client.read_list(route, {}, "list reports")
 
 
 def test_a_discovery_token_that_is_given_is_used_and_none_is_made(sandbox, reads):
@@ -281,25 +281,25 @@ def test_a_discovery_token_that_is_given_is_used_and_none_is_made(sandbox, reads
     given = mint(history, {"signature_token": {"name": "given", "expires_at": "2030-01-01", "auth_scope": SCOPE}}, NOON)
     parts = {f"signature_{part}": given[part] for part in ("token", "access_key", "access_secret")}
     client = ModeClient(replace(reads(sandbox), **parts))
-    walk = client.walk(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
-    assert {row["token"] for row in walk.rows} == sandbox.world.truth("reports")
+    fetched = client.read_list(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
+    assert {row["token"] for row in fetched.rows} == sandbox.world.truth("reports")
     assert {request.method for request in sandbox.requests} == {"GET"}
 
 
 def test_a_discovery_token_that_lacks_a_part_is_named(sandbox, client):
     sandbox.faults.append(Fault("/signature_tokens", kind="edit", edit=lambda made: {**made, "access_secret": None}))
     with pytest.raises(ModeResponseError, match="get a Discovery token: the answer holds no token, access_key, acc"):
-        client.walk(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
+        client.read_list(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
 
 
 def test_a_discovery_token_may_come_under_its_name(sandbox, client):
     sandbox.faults.append(Fault("/signature_tokens", kind="edit", edit=lambda made: {"signature_token": made}))
-    walk = client.walk(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
-    assert {row["token"] for row in walk.rows} == sandbox.world.truth("reports")
+    fetched = client.read_list(BY_NAME["reports"].route(Listing.DISCOVERY), {}, "list reports")
+    assert {row["token"] for row in fetched.rows} == sandbox.world.truth("reports")
 
 
 def test_usernames_and_workspaces_cannot_leave_their_place_in_a_path(sandbox, client):
     route = BY_NAME["users"].route(Listing.COLLECTIONS)
     with pytest.raises(ModeRequestError):
-        client.walk(route, {"username": "../batch/x?y=#z"}, "look up a person")
+        client.read_list(route, {"username": "../batch/x?y=#z"}, "look up a person")
     assert sandbox.requests[-1].path.startswith("/api/..%2Fbatch")

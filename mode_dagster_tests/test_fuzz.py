@@ -166,8 +166,8 @@ def test_any_server_comes_to_an_end(pager, answers, sandbox, reads, monkeypatch)
     client = ModeClient(reads(sandbox))
     selectors = () if pager is Pager.OBJECT else ("things",)
     try:
-        walk = client.walk(Route("/{workspace}/things", selectors, pager), {}, "list things")
-        marks = [identity(row) for row in walk.rows]
+        fetched = client.read_list(Route("/{workspace}/things", selectors, pager), {}, "list things")
+        marks = [identity(row) for row in fetched.rows]
         assert len(marks) == len(set(marks))
     except ModeError as error:
         assert str(error).startswith("Could not list things")  # noqa: PT017

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from mode_dagster.extract import client as client_module
-from mode_dagster.extract.client import ModeClient, Walk
+from mode_dagster.extract.client import FetchedList, ModeClient
 from mode_dagster.extract.endpoints import Pager, Route
 from mode_dagster.extract.errors import ModeError, ModeRequestError, ModeResponseError
 from mode_dagster.extract.responses import read_body, seconds_to_wait
@@ -65,8 +65,8 @@ def test_what_a_server_says_is_repeated_without_our_credentials():
 
 
 def test_a_list_read_twice_has_the_rows_of_both_once():
-    first = Walk([{"token": "a"}, {"token": "b"}], total_count=3, pages=1)
-    both = first.and_again(Walk([{"token": "b"}, {"token": "c"}], total_count=4, pages=2))
+    first = FetchedList([{"token": "a"}, {"token": "b"}], total_count=3, pages=1)
+    both = first.and_again(FetchedList([{"token": "b"}, {"token": "c"}], total_count=4, pages=2))
     assert [row["token"] for row in both.rows] == ["a", "b", "c"]
     assert (both.total_count, both.pages) == (4, 2)
 
@@ -80,7 +80,7 @@ def test_a_list_without_end_says_what_helps(pager, advice, sandbox, reads, monke
         for n in range(4)
     ]
     client = ModeClient(reads(sandbox))
-    read = client.stream if pager is Pager.CURSOR else partial(client.walk, values={})
+    read = client.stream if pager is Pager.CURSOR else partial(client.read_list, values={})
     with pytest.raises(ModeResponseError, match=advice):
         list(read(Route("/{workspace}/things", ("things",), pager), intent="list things"))
     client.close()

@@ -11,7 +11,7 @@ from functools import partial
 from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, moment
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.extract.ledger import REFUSED
-from mode_dagster.extract.walk import SHRUNK, SHRUNK_FROM
+from mode_dagster.extract.table import SHRUNK, SHRUNK_FROM
 from mode_dagster.freshness import LIMITS
 from mode_dagster.markdown import words
 from mode_dagster.warehouse.base import literal, quoted

@@ -73,7 +73,7 @@ def _endpoint(client: ModeClient, endpoint: Endpoint, route: Route) -> Probe:
     if route.pager is Pager.CURSOR:
         window = {"start_timestamp": (now - timedelta(days=1)).isoformat(), "end_timestamp": now.isoformat()}
     try:
-        walk = client.walk(route, {}, f"list {endpoint.name}", window, is_enough=lambda _: True)
+        walk = client.read_list(route, {}, f"list {endpoint.name}", window, is_enough=lambda _: True)
     except ModeUnavailable:
         raise
     except ModeError as error:

@@ -54,7 +54,7 @@ NO_SUCH_ROUTE = "request path not recognized"
 
 
 @dataclass
-class Walk:
+class FetchedList:
     """All rows of one list, and what tells whether they are all."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -79,8 +79,8 @@ class Walk:
         self.pages_said = said if said is not None else self.pages_said
         self.is_list = self.is_list and is_list
 
-    def and_again(self, other: "Walk") -> "Walk":
-        """This walk with the rows that only another walk of the same list met."""
+    def and_again(self, other: "FetchedList") -> "FetchedList":
+        """These rows, and those that only another reading of the same list met."""
         met = {identity(row) for row in self.rows}
         return replace(other, rows=self.rows + [row for row in other.rows if identity(row) not in met])
 
@@ -170,7 +170,7 @@ class ModeClient:
                 response = rest.get(path, params=dict(params or {}), headers={"Accept": accept}, allow_redirects=False)
         return read_body(response, intent)
 
-    def walk(
+    def read_list(
         self,
         route: Route,
         values: Mapping[str, str],
@@ -179,7 +179,7 @@ class ModeClient:
         is_enough: Callable[[list[dict[str, Any]]], bool] | None = None,
         expected: int | None = None,
         counted_as: str = "",
-    ) -> Walk:
+    ) -> FetchedList:
         """Reads one list to its end, however it is paged.
 
         Args:
@@ -194,24 +194,24 @@ class ModeClient:
         Raises:
             ModeError: By kind; a dead link to a page past the end is not an error.
         """
-        walk = Walk()
-        for page, fresh, is_last in self._read(route, values, intent, params, counted_as, walk):
-            walk.rows += fresh
-            if is_last or (len(walk.rows) == expected and route.pager is Pager.UNSEEN):
+        fetched = FetchedList()
+        for page, fresh, is_last in self._read(route, values, intent, params, counted_as, fetched):
+            fetched.rows += fresh
+            if is_last or (len(fetched.rows) == expected and route.pager is Pager.UNSEEN):
                 break
             if is_enough is not None and is_enough(page):
-                walk.is_cut = True
+                fetched.is_cut = True
                 break
-        return walk
+        return fetched
 
     def stream(
         self, route: Route, intent: str, params: Mapping[str, str] | None = None, counted_as: str = ""
     ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
         """Reads a list of the workspace that may be longer than memory is large: each page, and whether it is the last.
 
-        Arguments and errors as in `walk`.
+        Arguments and errors as in `read_list`.
         """
-        for _, fresh, is_last in self._read(route, {}, intent, params, counted_as, Walk()):
+        for _, fresh, is_last in self._read(route, {}, intent, params, counted_as, FetchedList()):
             yield fresh, is_last
             if is_last:
                 return
@@ -223,7 +223,7 @@ class ModeClient:
         intent: str,
         params: Mapping[str, str] | None,
         counted_as: str,
-        walk: Walk,
+        fetched: FetchedList,
     ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]], bool]]:
         """Each page, its rows that were not there before, and whether it is the last; the caller keeps the rows."""
         path = self._fill(route.path, values)
@@ -232,7 +232,7 @@ class ModeClient:
         is_cursor = route.pager is Pager.CURSOR
         most = MOST_EVENT_PAGES if is_cursor else MOST_PAGES
         seen, cursors = set[str](), set[str]()
-        for number, body in enumerate(self._pages(route, ask, query, walk), start=1):
+        for number, body in enumerate(self._pages(route, ask, query, fetched), start=1):
             if number > most:
                 advice = "set history_days, so that less is asked for" if is_cursor else "look at it in Mode"
                 raise ModeResponseError(f"Could not {intent}: the list did not end after {most:,} pages; {advice}.")
@@ -240,16 +240,16 @@ class ModeClient:
             fresh = {mark: row for row in page if (mark := identity(row)) not in seen}
             # with a cursor, rows that come twice are next to each other; all of them would not fit into memory
             seen = set(fresh) if is_cursor else seen | fresh.keys()
-            walk.take(body, is_list=number > 1 or has_list(body, route))
+            fetched.take(body, is_list=number > 1 or has_list(body, route))
             followed = _follow(body, query, number) if is_cursor or route.pager is Pager.NEXT else {}
             cursor = followed.get("next_token", "")
-            is_last = _is_end(route.pager, walk, len(page), len(fresh), bool(followed), "next_page" in body)
+            is_last = _is_end(route.pager, fetched, len(page), len(fresh), bool(followed), "next_page" in body)
             yield page, list(fresh.values()), is_last or cursor in cursors
             cursors |= {cursor} - {""}
             query.update(followed or {"page": str(number + 1)})
 
     def _pages(
-        self, route: Route, ask: Callable[..., dict[str, Any]], query: dict[str, str], walk: Walk
+        self, route: Route, ask: Callable[..., dict[str, Any]], query: dict[str, str], fetched: FetchedList
     ) -> Iterator[dict[str, Any]]:
         """Page after page; a page that is not there is the end, but of a cursor, which only leads on to what there is.
 
@@ -262,7 +262,7 @@ class ModeClient:
             except ModeRequestError as error:
                 if error.status != 404 or route.pager is Pager.CURSOR:
                     raise
-                walk.is_broken_off = route.pager is not Pager.NEXT
+                fetched.is_broken_off = route.pager is not Pager.NEXT
                 return
             yield body
 
@@ -316,11 +316,11 @@ class ModeClient:
         return minted
 
 
-def _is_end(pager: Pager, walk: Walk, size: int, fresh: int, followed: bool, says_next: bool) -> bool:
+def _is_end(pager: Pager, fetched: FetchedList, size: int, fresh: int, followed: bool, says_next: bool) -> bool:
     """Whether the page just taken was the last one of a list.
 
     Args:
-        walk: What was taken so far.
+        fetched: What was taken so far.
         size: How many rows the page has.
         fresh: How many of them were not there before.
         followed: Whether the page names a next one.
@@ -330,12 +330,12 @@ def _is_end(pager: Pager, walk: Walk, size: int, fresh: int, followed: bool, say
         return not followed
     if not fresh or pager in (Pager.SINGLE, Pager.OBJECT):
         return True
-    if walk.pages_said is not None and pager in (Pager.COUNTED, Pager.NEXT, Pager.WHOLE):
-        return walk.pages >= walk.pages_said
+    if fetched.pages_said is not None and pager in (Pager.COUNTED, Pager.NEXT, Pager.WHOLE):
+        return fetched.pages >= fetched.pages_said
     if pager is Pager.WHOLE:
         return size < SMALLEST_PAGE
     # a first page without that field may come from a server that has none: ask once more and see
-    return pager is Pager.NEXT and not followed and (says_next or walk.pages > 1)
+    return pager is Pager.NEXT and not followed and (says_next or fetched.pages > 1)
 
 
 def identity(row: dict[str, Any]) -> str:

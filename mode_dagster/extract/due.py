@@ -1,7 +1,7 @@
 """Which lists of one endpoint must be read in one sync.
 
 Here: what the ledger and the tables hold of its lists, beside what their parents say now.
-Not here: reading them (`reading`, `walk`), rules of the ledger (`ledger`), SQL (`stored`).
+Not here: reading them (`reading`, `table`), rules of the ledger (`ledger`), SQL (`stored`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ from mode_dagster.extract.rows import whole
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
-    from mode_dagster.extract.walk import EndpointWalk
+    from mode_dagster.extract.table import TableSync
 
 
 class DueLists:
@@ -85,11 +85,11 @@ class DueLists:
                     self._entries[self.list_token(values)] = entry
         return sorted(due, key=newest_move, reverse=True)
 
-    def preview(self, above: "EndpointWalk") -> list[Values]:
+    def preview(self, above: "TableSync") -> list[Values]:
         """The lists that would be due now; for parents that are still to be read, those of what is stored."""
-        again = set() if above.done else {above.lists.list_token(values) for values in above.due}
+        again = set() if above.done else {above.due_lists.list_token(values) for values in above.due}
         with self._sync.stored.opened():
-            parents = (v for v in self._sync.parents(self.route) if v.get(above.lists.route.owner) not in again)
+            parents = (v for v in self._sync.parents(self.route) if v.get(above.due_lists.route.owner) not in again)
             return [values for values, _, is_due_now in self._judged(parents) if is_due_now]
 
     def entry(self, values: Values) -> Entry | None:

@@ -105,7 +105,7 @@ class Route:
     """Keys that may hold the rows, in `_embedded` or at the top level of the answer."""
     pager: Pager = Pager.SINGLE
     parent: str | None = None
-    """The endpoint that must be listed first, one request (or walk) for each of its rows."""
+    """The endpoint that must be listed first, one list for each of its rows."""
     also: str = ""
     """Another table whose rows have such a list at the same path, under their own token."""
     params: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Reading one list whole, with what is tolerated on the way and what is refused.
 
 Here: one list of one endpoint, in a thread.
-Not here: which lists (`due`), their order and what is noted of them (`walk`), pages (`client`).
+Not here: which lists (`due`), their order and what is noted of them (`table`), pages (`client`).
 """
 
 import logging
@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mode_dagster.extract.audit_log import AuditLog
-from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, Walk, identity
+from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, FetchedList, identity
 from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import Endpoint, Pager, Route, spoken, way_in
 from mode_dagster.extract.errors import ModeConfigError, ModeError, ModeListingError, ModeResponseError
@@ -50,7 +50,7 @@ class ListReader:
         """Whether Mode was found to have no such route: it may say the same of one that is gone, but not of each."""
         return self._unknown_paths >= UNKNOWN_PATHS and not self._has_read
 
-    def read(self, values: Values) -> Walk | int:
+    def read(self, values: Values) -> FetchedList | int:
         """One list, or the status with which it was refused, where that is tolerated.
 
         Raises:
@@ -61,16 +61,16 @@ class ListReader:
         for path in filter(None, (self._route.path, self._route.fallback)):
             try:
                 ask = partial(
-                    self._sync.client.walk,
+                    self._sync.client.read_list,
                     replace(self._route, path=path),
                     path_values,
                     intent,
                     expected=self._lists.counter(values),
                     counted_as=self._endpoint.name,
                 )
-                walk = self._read_whole(values, intent, ask)
+                fetched = self._read_whole(values, intent, ask)
                 self._has_read = True
-                return walk
+                return fetched
             except ModeError as error:
                 refused = self._tolerate(values, error)
         return refused
@@ -99,7 +99,7 @@ class ListReader:
         path_values = {name: str(values[name]) for name in self._route.placeholders}
         return path_values, _intent(self._endpoint, path_values)
 
-    def _read_whole(self, values: Values, intent: str, ask: Callable[..., Walk]) -> Walk:
+    def _read_whole(self, values: Values, intent: str, ask: Callable[..., FetchedList]) -> FetchedList:
         """A list, with proof against what would pass for rows that are gone.
 
         A row that moves to a page already read while the list is being read would be missed: where rows are lacking
@@ -109,37 +109,37 @@ class ListReader:
             ModeResponseError: Rows were there before, or Mode says that there are some, and there is no list in the
                 answer, or pages are lacking.
         """
-        walk = ask(is_enough=self._is_enough(values))
+        fetched = ask(is_enough=self._is_enough(values))
         # what is history is never marked as deleted, and may be longer here than in Mode
         before = 0 if self._endpoint.history else self._lists.stored_rows(values)
-        known = max(self._lists.counter(values) or 0, walk.total_count or 0, before)
-        if not walk.is_list and not walk.rows and known:
+        known = max(self._lists.counter(values) or 0, fetched.total_count or 0, before)
+        if not fetched.is_list and not fetched.rows and known:
             raise ModeResponseError(
                 f"Could not {intent}: the answer has no list, and there were {known} rows. Nothing of it was taken; "
                 "run it again later, and look at Mode if it stays so."
             )
-        has_pages = walk.pages > 1 and (self._route.pager is not Pager.UNSEEN or len(walk.rows) >= PAGE)
-        if (has_pages or walk.is_broken_off) and self._lacks_rows(walk, before):
-            walk = walk.and_again(ask())
+        has_pages = fetched.pages > 1 and (self._route.pager is not Pager.UNSEEN or len(fetched.rows) >= PAGE)
+        if (has_pages or fetched.is_broken_off) and self._lacks_rows(fetched, before):
+            fetched = fetched.and_again(ask())
             accepted = self._endpoint.name in self._sync.accept_shrunk
-            if walk.is_broken_off and self._lacks_rows(walk, before) and not accepted:
+            if fetched.is_broken_off and self._lacks_rows(fetched, before) and not accepted:
                 raise ModeResponseError(
-                    f"Could not {intent}: page {walk.pages + 1} is HTTP 404, and rows are lacking that were there "
+                    f"Could not {intent}: page {fetched.pages + 1} is HTTP 404, and rows are lacking that were there "
                     "before. Nothing of it was taken; run it again later, or, if they are gone, once with "
                     f"accept_shrunk: [{self._endpoint.name}]."
                 )
-        if walk.is_short:
+        if fetched.is_short:
             raise ModeResponseError(
-                f"Could not {intent}: Mode says there are {walk.pages_said} pages, and gave {walk.pages}. "
+                f"Could not {intent}: Mode says there are {fetched.pages_said} pages, and gave {fetched.pages}. "
                 "Nothing of it was taken; run it again later."
             )
-        return walk
+        return fetched
 
-    def _lacks_rows(self, walk: Walk, before: int) -> bool:
+    def _lacks_rows(self, fetched: FetchedList, before: int) -> bool:
         """Whether there are fewer rows than Mode counts, another table's with them, or than were stored before."""
         if self._endpoint.history:
             return False
-        return len(walk.rows) < (walk.total_count or 0) or len(own_rows(self._route, walk.rows)) < before
+        return len(fetched.rows) < (fetched.total_count or 0) or len(own_rows(self._route, fetched.rows)) < before
 
     def _is_enough(self, values: Values) -> Callable[[list[Row]], bool] | None:
         """When newest-first runs need not be read further back."""

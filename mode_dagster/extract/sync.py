@@ -1,7 +1,7 @@
 """One sync: which tables are read in which order, what they share, and the plan of it.
 
 Here: settings, connection, threads, what is stored, checkpoints.
-Not here: one table's lists (`walk`), HTTP (`client`), rules of the ledger (`ledger`), dlt (`source`).
+Not here: one table's lists (`table`), HTTP (`client`), rules of the ledger (`ledger`), dlt (`source`).
 """
 
 import logging
@@ -24,10 +24,10 @@ from mode_dagster.extract.errors import ModeConfigError, ModeError
 from mode_dagster.extract.ledger import Values, kept_for_children, ledger_row, wanted_runs
 from mode_dagster.extract.limiter import WORKERS
 from mode_dagster.extract.personal import Privacy
-from mode_dagster.extract.plan import Plan, Tally, make_plan
+from mode_dagster.extract.plan import Plan, make_plan
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.stored import Stored
-from mode_dagster.extract.walk import EndpointWalk
+from mode_dagster.extract.table import TableSync, Tally
 from mode_dagster.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class Sync:
         self._say = say
         self._stack = ExitStack()
         self._client: ModeClient | None = None
-        self._walks: dict[str, EndpointWalk] = {}
+        self._tables: dict[str, TableSync] = {}
         self._part = _Part()
         self._first_load: str | None = None
         self._made: set[str] = set()
@@ -129,14 +129,14 @@ class Sync:
         """What was done for each endpoint; nothing for those that were not read or had nothing due."""
         if self._client is None:
             return {endpoint.name: Tally() for endpoint in ENDPOINTS}
-        for name, walk in self._walks.items():
-            walk.tally.requests = self._client.adapter.sent[name]
-        return {name: walk.tally for name, walk in self._walks.items()}
+        for name, table in self._tables.items():
+            table.tally.requests = self._client.adapter.sent[name]
+        return {name: table.tally for name, table in self._tables.items()}
 
     @property
     def failures(self) -> Mapping[str, ModeError]:
         """What stopped each endpoint that did not end well."""
-        return {name: walk.tally.error for name, walk in self._walks.items() if walk.tally.error}
+        return {name: table.tally.error for name, table in self._tables.items() if table.tally.error}
 
     def open(self) -> None:
         """Reads the settings and what is stored, and gets ready to ask, once.
@@ -163,7 +163,7 @@ class Sync:
         self._stack.callback(client.close)
         self.executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="mode")
         self._stack.callback(self.executor.shutdown, wait=True, cancel_futures=True)
-        self._walks = {endpoint.name: EndpointWalk(self, endpoint) for endpoint in ENDPOINTS}
+        self._tables = {endpoint.name: TableSync(self, endpoint) for endpoint in ENDPOINTS}
         self._client = client
 
     def _refuse_made_up_rows(self, settings: Settings) -> None:
@@ -201,13 +201,15 @@ class Sync:
                 self._say(left.progress(done, time.monotonic() - began))
 
     def _parts_of_listings(self, selected: frozenset[str]) -> Iterator[None]:
-        tables = self._walks.items()
-        listings = [walk for name, walk in tables if name in selected and walk.lists.is_listing and not walk.done]
+        tables = self._tables.items()
+        listings = [
+            table for name, table in tables if name in selected and table.due_lists.is_listing and not table.done
+        ]
         with self.stored.opened():
-            for walk in listings:
-                walk.lists.recall()
+            for table in listings:
+                table.due_lists.recall()
         goes_on = True
-        while goes_on and not all(walk.done for walk in listings):
+        while goes_on and not all(table.done for table in listings):
             self._part = _Part(most_rows=MOST_ROWS, listings_only=True)
             yield
             goes_on = self._part.is_over()
@@ -215,8 +217,8 @@ class Sync:
 
     def _refuse_to_stand_still(self, plan: Plan) -> None:
         """Names a `max_requests` that the listings use up, which every sync reads: nothing else would ever be read."""
-        log = self._walks["audit_logs"]
-        gets_on = log.lists.noted is not None and log.tally.note  # left before its end, further than before
+        log = self._tables["audit_logs"]
+        gets_on = log.due_lists.noted is not None and log.tally.note  # left before its end, further than before
         if self.is_spent() and plan.requests and not gets_on:
             limit = self.settings.max_requests
             raise ModeConfigError(
@@ -228,7 +230,7 @@ class Sync:
         """Whether nothing is left to read; a table with nothing due needs no part of its own."""
         if self.plan is not None and self.plan.requests == 0 and not self.plan.settles:
             return True
-        return all(self._walks[name].done for name in selected)
+        return all(self._tables[name].done for name in selected)
 
     def make_plan(self, selected: frozenset[str]) -> Plan:
         """What is due, for each selected endpoint; reads the listings that it takes to know.
@@ -238,14 +240,14 @@ class Sync:
         """
         self.open()
         for endpoint in ENDPOINTS:
-            if endpoint.name in selected and not self._walks[endpoint.name].lists.is_listing:
-                route = self._walks[endpoint.name].lists.route
+            if endpoint.name in selected and not self._tables[endpoint.name].due_lists.is_listing:
+                route = self._tables[endpoint.name].due_lists.route
                 for name in self._comes_before(endpoint, selected & {route.parent, route.also}):
-                    if name not in selected or self._walks[name].lists.is_listing:
+                    if name not in selected or self._tables[name].due_lists.is_listing:
                         self._finish(name)
         with self.stored.opened():
             self._refuse_unknown_reports()
-            return make_plan(self, [self._walks[e.name] for e in ENDPOINTS if e.name in selected])
+            return make_plan(self, [self._tables[e.name] for e in ENDPOINTS if e.name in selected])
 
     def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:
         """The rows of one table, list by list; None while a parent is still being read by its own reader.
@@ -259,10 +261,10 @@ class Sync:
             ModeError: Settings or credentials are wrong, or the endpoint failed and failures are not isolated.
         """
         self.open()
-        walk = self._walks[name]
-        if walk.done or (self._part.listings_only and not walk.lists.is_listing):
+        table = self._tables[name]
+        if table.done or (self._part.listings_only and not table.due_lists.is_listing):
             return
-        while waiting := self._comes_before(walk.endpoint, selected):
+        while waiting := self._comes_before(table.endpoint, selected):
             if self._part.is_over():
                 return
             if waiting <= selected:
@@ -271,7 +273,7 @@ class Sync:
                 for other in waiting - selected:
                     self._finish(other)
         self._ask_ahead(selected)
-        for rows in walk.pages():
+        for rows in table.pages():
             yield rows
             self._part.rows += len(rows)
             if self._part.is_over():
@@ -281,15 +283,15 @@ class Sync:
     def _ask_ahead(self, selected: frozenset[str]) -> None:
         """Keeps the threads busy with whatever can be asked for already, while rows of one table are being read."""
         ready = [
-            walk
-            for walk in map(self.walk, selected)
-            if not walk.done
-            and (walk.lists.is_listing or not self._part.listings_only)
-            and not self._comes_before(walk.endpoint, selected)
+            table
+            for table in map(self.table, selected)
+            if not table.done
+            and (table.due_lists.is_listing or not self._part.listings_only)
+            and not self._comes_before(table.endpoint, selected)
         ]
         with self.stored.opened():
-            for walk in ready:
-                walk.ask_ahead()
+            for table in ready:
+                table.ask_ahead()
 
     def must_make(self, table: str, columns: Collection[str]) -> bool:
         """Whether dlt must be told to make a table, or columns that it lacks; said once a sync."""
@@ -299,18 +301,18 @@ class Sync:
         self._made.add(table)
         return not self.stored.has_columns(table, columns)
 
-    def walk(self, name: str) -> EndpointWalk:
+    def table(self, name: str) -> TableSync:
         """The lists of one endpoint."""
-        return self._walks[name]
+        return self._tables[name]
 
     def ledger_rows(self, name: str, load_id: str) -> list[dict[str, Any]]:
         """What the ledger is to note of the rows given since it was last asked for; of a listing when it has ended."""
-        walk = self._walks[name]
+        table = self._tables[name]
         self._first_load = self._first_load or load_id
-        if self._part.listings_only and not walk.done:
+        if self._part.listings_only and not table.done:
             return []
-        lines, walk.lines = walk.lines, []
-        first = self._first_load if walk.lists.is_listing else None
+        lines, table.lines = table.lines, []
+        first = self._first_load if table.due_lists.is_listing else None
         return [ledger_row(line, self.settings.workspace, self.now(), first) for line in lines]
 
     def _refuse_unknown_reports(self) -> None:
@@ -324,7 +326,7 @@ class Sync:
         """Reads an endpoint only for what its children need of it."""
         for parent in self._comes_before(BY_NAME[name], frozenset()):
             self._finish(parent)
-        for _ in self._walks[name].pages():
+        for _ in self._tables[name].pages():
             pass
 
     def _comes_before(self, endpoint: Endpoint, selected: frozenset[str]) -> set[str]:
@@ -333,15 +335,15 @@ class Sync:
         What is stored stands in for a parent that is not selected, unless the table is itself a listing: those are
         how changes are seen.
         """
-        route = self._walks[endpoint.name].lists.route
+        route = self._tables[endpoint.name].due_lists.route
         if route.parent is None:
             return set()
         first = {route.parent, *filter(None, [route.also])}
-        if not self._walks[endpoint.name].lists.is_listing:
+        if not self._tables[endpoint.name].due_lists.is_listing:
             first = {parent for parent in first if parent in selected or parent not in self.stored}
         if "username" in route.placeholders:
             first |= selected - {endpoint.name}
-        return {name for name in first if not self._walks[name].done}
+        return {name for name in first if not self._tables[name].done}
 
     def parents(self, route: Route) -> Iterable[Values]:
         """One entry for each list on this route: what fills its path, and the parent's counters and times."""
@@ -365,16 +367,16 @@ class Sync:
 
     def known(self, endpoint: Endpoint) -> Iterator[Values]:
         """The rows of a table as children need them: just read, or stored where they were not read again."""
-        walk = self._walks[endpoint.name]
-        if walk.lists.is_listing:
-            yield from walk.values if walk.done else self.stored.rows(endpoint, kept_for_children(endpoint))
+        table = self._tables[endpoint.name]
+        if table.due_lists.is_listing:
+            yield from table.values if table.done else self.stored.rows(endpoint, kept_for_children(endpoint))
             return
         owner = endpoint.list_columns[-1]
-        above = {values[owner]: values for values in self.parents(walk.lists.route)}
+        above = {values[owner]: values for values in self.parents(table.due_lists.route)}
         for row in self.stored.rows(endpoint, endpoint.list_columns):
-            if row[owner] in above and row[owner] not in walk.read:
+            if row[owner] in above and row[owner] not in table.read:
                 yield {**above[row[owner]], **row}
-        yield from walk.values
+        yield from table.values
 
     def _runs_to_look_into(self) -> list[Values]:
         """Runs whose query runs were not read since they finished, whichever sync read the run."""
@@ -384,12 +386,12 @@ class Sync:
         else:
             stored = self.stored.runs_without_query_runs(since)
         runs = {run["run_token"]: run for run in stored}
-        runs |= {run["run_token"]: run for run in self._walks["runs"].values}
+        runs |= {run["run_token"]: run for run in self._tables["runs"].values}
         return wanted_runs(runs.values(), since)
 
     def age_of_parents(self, route: Route) -> str:
         """How old the stored rows are that stand in for a parent; empty where it was read now."""
-        if route.parent is None or self._walks[route.parent].done or not (read := self.stored.read_at(route.parent)):
+        if route.parent is None or self._tables[route.parent].done or not (read := self.stored.read_at(route.parent)):
             return ""
         minutes = max(0, int((self.now() - read).total_seconds() // 60))
         return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

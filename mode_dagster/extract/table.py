@@ -6,12 +6,13 @@ Not here: which lists are due (`due`), one list (`reading`), the order of the ta
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mode_dagster.extract.client import Walk
+from mode_dagster.extract.client import FetchedList
 from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route, spoken
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError, ModeListingError, ModeUnavailable
@@ -27,7 +28,6 @@ from mode_dagster.extract.ledger import (
     kept_for_children,
 )
 from mode_dagster.extract.limiter import WORKERS
-from mode_dagster.extract.plan import Tally
 from mode_dagster.extract.reading import ListReader, own_rows
 from mode_dagster.extract.rows import Row, RowReader
 
@@ -48,14 +48,49 @@ SHRUNK_FROM = 20
 """… where so many rows are stored at least."""
 
 
-class EndpointWalk:
+@dataclass
+class Tally:
+    """What one sync did for one endpoint."""
+
+    rows: int = 0
+    """Rows fetched."""
+    lists: int = 0
+    """Lists read to their end: one, or one a parent."""
+    unchanged: int = 0
+    """Lists not asked for, because nothing moved since they were loaded."""
+    empty: int = 0
+    """Lists not asked for, because Mode's counter says that they are empty."""
+    skipped: Counter[int] = field(default_factory=Counter)
+    """Lists that Mode refused with a tolerated status, by status."""
+    counted: int | None = None
+    """Rows by Mode's own counters, over the lists that have one and were read in full; None where none was."""
+    counted_rows: int = 0
+    """Rows fetched from those same lists."""
+    missed: int = 0
+    """Rows by which lists that seemed unchanged differ from what is stored; only a reconciling sync looks."""
+    requests: int = 0
+    """Requests made, retries included."""
+    seconds: float = 0.0
+    """From the first request to the last row."""
+    note: str = ""
+    """Why there is nothing, or not everything; empty if all is there."""
+    error: ModeError | None = None
+    """What stopped it."""
+
+    @property
+    def refused(self) -> str:
+        """How many lists were refused with which status; empty for none."""
+        return ", ".join(f"{lists} x HTTP {status}" for status, lists in sorted(self.skipped.items()))
+
+
+class TableSync:
     """All lists of one endpoint, each read at most once."""
 
     def __init__(self, sync: "Sync", endpoint: Endpoint) -> None:
         route = endpoint.route(sync.settings.listing)
         self.endpoint = endpoint
         # where there is no such list in this listing mode, none is ever asked for
-        self.lists = DueLists(sync, endpoint, route or endpoint.main_route)
+        self.due_lists = DueLists(sync, endpoint, route or endpoint.main_route)
         self.tally = Tally(note="" if route else f"only with listing = {Listing.DISCOVERY}")
         self.values: list[Values] = []
         """What was read, as children need it."""
@@ -65,15 +100,15 @@ class EndpointWalk:
         """Ledger lines of what was given out and not yet taken."""
         self.done = route is None
         self._sync = sync
-        self._route = self.lists.route
-        self._list_reader = ListReader(sync, self.lists)
+        self._route = self.due_lists.route
+        self._list_reader = ListReader(sync, self.due_lists)
         self._row_reader = RowReader(endpoint)
         self._kept = kept_for_children(endpoint)
         self._due: list[Values] | None = None
         self._generator: Iterator[list[Row]] | None = None
         self._counted_parents: set[str] = set()
         self._wanted: deque[Values] | None = None
-        self._pending: dict[Future[Walk | int | None], Values] = {}
+        self._pending: dict[Future[FetchedList | int | None], Values] = {}
         self._answered = False
         self._failed = 0
 
@@ -81,9 +116,9 @@ class EndpointWalk:
     def due(self) -> list[Values]:
         """The lists to be read, newest first; decided once, when the parents are known."""
         if self._due is None:
-            self._due = self.lists.find()
-            self.tally.unchanged = self.lists.unchanged
-            self.tally.note = self.lists.note or self.tally.note
+            self._due = self.due_lists.find()
+            self.tally.unchanged = self.due_lists.unchanged
+            self.tally.note = self.due_lists.note or self.tally.note
         return self._due
 
     @property
@@ -124,7 +159,7 @@ class EndpointWalk:
         if self._route.parent is None:
             return
         parents = spoken(self._route.parent)
-        if self._sync.walk(self._route.parent).tally.error is not None:
+        if self._sync.table(self._route.parent).tally.error is not None:
             self.tally.note = f"only for those {parents} that could be listed"
         elif age := self._sync.age_of_parents(self._route):
             self.tally.note = f"from the {parents} as they were loaded {age} ago"
@@ -141,9 +176,9 @@ class EndpointWalk:
         self._answered = self._answered or any(future.done() for future in self._pending)
         while self._wanted and self._failed < FAILED_LISTS and len(self._pending) < (AHEAD if self._answered else 1):
             values = self._wanted.popleft()
-            self._pending[self._sync.executor.submit(self._walk, values)] = values
+            self._pending[self._sync.executor.submit(self._read_in_thread, values)] = values
 
-    def _walks_of_due(self) -> Iterator[tuple[Values, Walk]]:
+    def _fetched_lists(self) -> Iterator[tuple[Values, FetchedList]]:
         """The due lists as they end; gives up after too many failures.
 
         What is noted of them is noted here, in the main thread, which takes the notes away at a checkpoint.
@@ -160,7 +195,7 @@ class EndpointWalk:
                     except ModeError as error:
                         self._note_failure(error)
                         continue
-                    if isinstance(found, Walk):
+                    if isinstance(found, FetchedList):
                         yield values, found
                     elif found is not None:
                         self._note_refusal(values, found)
@@ -188,7 +223,7 @@ class EndpointWalk:
             self._count(values, 0, 0)
         self._note_line(values, EMPTY, counted=0)
 
-    def _walk(self, values: Values) -> Walk | int | None:
+    def _read_in_thread(self, values: Values) -> FetchedList | int | None:
         """One list, in a thread; the status with which it was refused; None where it was not asked for."""
         if self._list_reader.is_pointless:
             self.tally.note = "Mode says it has no such list; not asked for the rest of them"
@@ -225,10 +260,10 @@ class EndpointWalk:
         self._note_read(values, self.tally.rows - before, None)
 
     def _rows_of_due(self) -> Iterator[tuple[Values, list[Row]]]:
-        for values, walk in self._walks_of_due():
-            rows = self._converted(values, walk.rows)
-            counter = self.lists.counter(values)
-            self._note_read(values, len(rows), _counted(self._route, walk) if counter is None else counter)
+        for values, fetched in self._fetched_lists():
+            rows = self._converted(values, fetched.rows)
+            counter = self.due_lists.counter(values)
+            self._note_read(values, len(rows), _counted(self._route, fetched) if counter is None else counter)
             yield values, rows
 
     def _converted(self, values: Values, raw: list[Row]) -> list[Row]:
@@ -244,16 +279,16 @@ class EndpointWalk:
     def _note_read(self, values: Values, rows: int, counted: int | None) -> None:
         """Notes a list that was read to its end."""
         self.tally.lists += 1
-        if self._list_reader.rows_since is None and not self.lists.is_incremental(values):
+        if self._list_reader.rows_since is None and not self.due_lists.is_incremental(values):
             self._count(values, counted, rows)
-        if self._sync.reconcile and self.lists.seemed_unchanged(values):
-            self.tally.missed += abs(rows - self.lists.stored_rows(values))
+        if self._sync.reconcile and self.due_lists.seemed_unchanged(values):
+            self.tally.missed += abs(rows - self.due_lists.stored_rows(values))
         self._note_known(values)
         self._note_line(values, COMPLETE, rows=rows, counted=counted)
 
     def _note_known(self, values: Values) -> None:
-        if self._kept or self.lists.is_listing:  # nobody asks of the others
-            self.read.add(self.lists.list_token(values))
+        if self._kept or self.due_lists.is_listing:  # nobody asks of the others
+            self.read.add(self.due_lists.list_token(values))
 
     def _note_refusal(self, values: Values, status: int) -> None:
         self.tally.skipped[status] += 1
@@ -264,9 +299,9 @@ class EndpointWalk:
     ) -> None:
         line = Line(
             endpoint=self.endpoint.name,
-            parent=self.lists.list_token(values),
+            parent=self.due_lists.list_token(values),
             outcome=outcome,
-            version=self.lists.version(values),
+            version=self.due_lists.version(values),
             http_status=http_status,
             rows=rows,
             counted=counted,
@@ -291,7 +326,7 @@ class EndpointWalk:
         return is_first
 
     def _conclude(self) -> None:
-        if self.lists.is_listing:
+        if self.due_lists.is_listing:
             self._refuse_shrinking()
         if error := self.tally.error:
             if not self._sync.isolate:
@@ -305,8 +340,8 @@ class EndpointWalk:
         """
         if self.endpoint.history or self.endpoint.name in self._sync.accept_shrunk:
             return
-        unread = {self.lists.list_token(values) for values in self.due} - self.read
-        stored = sum(rows for token, rows in self.lists.stored.items() if token not in unread)
+        unread = {self.due_lists.list_token(values) for values in self.due} - self.read
+        stored = sum(rows for token, rows in self.due_lists.stored.items() if token not in unread)
         if _has_shrunk(self.endpoint, self.tally.rows, stored):
             self.lines.clear()
             also = f" Besides: {self.tally.error}" if self.tally.error else ""
@@ -321,18 +356,18 @@ class EndpointWalk:
         own = {name: row[name] for name in self._kept if name in row}
         token = {f"{self.endpoint.noun}_token": row.get("token")}
         if self.endpoint.history:
-            return Kept({**inherited, **own, **token, "is_first_load": not self.lists.is_incremental(values)})
-        if self.lists.is_listing:
+            return Kept({**inherited, **own, **token, "is_first_load": not self.due_lists.is_incremental(values)})
+        if self.due_lists.is_listing:
             return Kept({**inherited, **own, **token})
         # charts follow their report: its times, not the query's own
         return Kept({**own, **inherited, **token})
 
 
-def _counted(route: Route, walk: Walk) -> int | None:
+def _counted(route: Route, fetched: FetchedList) -> int | None:
     """How many rows Mode says a list has, without those of another table."""
-    if walk.total_count is None:
+    if fetched.total_count is None:
         return None
-    return walk.total_count - len(walk.rows) + len(own_rows(route, walk.rows))
+    return fetched.total_count - len(fetched.rows) + len(own_rows(route, fetched.rows))
 
 
 def _has_shrunk(endpoint: Endpoint, listed: int, stored: int) -> bool:
