@@ -72,7 +72,7 @@ class DueLists:
         sync = self._sync
         with sync.stored.opened():
             self.recall()
-            parents = sync.parents(self.route)
+            parents = sync.parents.of(self.endpoint)
             if self.is_listing:
                 return list(parents)
             due = []
@@ -89,7 +89,9 @@ class DueLists:
         """The lists that would be due now; for parents that are still to be read, those of what is stored."""
         again = set() if above.done else {above.due_lists.list_token(values) for values in above.due}
         with self._sync.stored.opened():
-            parents = (v for v in self._sync.parents(self.route) if v.get(above.due_lists.route.owner) not in again)
+            parents = (
+                v for v in self._sync.parents.of(self.endpoint) if v.get(above.due_lists.route.owner) not in again
+            )
             return [values for values, _, is_due_now in self._judged(parents) if is_due_now]
 
     def entry(self, values: Values) -> Entry | None:

@@ -82,7 +82,7 @@ def duration(seconds: float) -> str:
 
 def make_plan(sync: "Sync", tables: Sequence["TableSync"]) -> Plan:
     """Counts what is due, and not read yet, for the tables of `tables`."""
-    reports = sync.report_tokens()
+    reports = sync.parents.report_tokens()
     changed: set[str] = set()
     planned = []
     for table in tables:

@@ -1,17 +1,27 @@
 """One sync: which tables are read in which order, what they share, and the plan of it.
 
+    open         settings, what is stored, the connection, the threads; nothing is asked yet
+    listings     in parts: the lists that are read in every sync, because they tell what changed
+    plan         what is due, said before the first request for any of it
+    due lists    in parts of `checkpoint_seconds`: the newest first, each table after what it hangs on
+    end          nothing is left, or `max_requests` is reached; then what is gone is marked (`gone`)
+
+A part is loaded, with the ledger's rows of it, before the next one begins: a kill costs one part. Within a part dlt
+lets the tables' readers (`pages`) take turns; one whose parents are still being read waits, and the threads ask ahead
+for all.
+
 Here: settings, connection, threads, what is stored, checkpoints.
-Not here: one table's lists (`table`), HTTP (`client`), rules of the ledger (`ledger`), dlt (`source`).
+Not here: one table's lists (`table`), what they hang on (`parents`), HTTP (`client`), rules of the ledger (`ledger`),
+dlt (`source`).
 """
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from math import inf
 from types import TracebackType
 from typing import Any, Self
@@ -19,10 +29,11 @@ from typing import Any, Self
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.client import ModeClient, reachable
-from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Route
+from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.extract.errors import ModeConfigError, ModeError
-from mode_dagster.extract.ledger import Values, kept_for_children, ledger_row, wanted_runs
+from mode_dagster.extract.ledger import ledger_row
 from mode_dagster.extract.limiter import WORKERS
+from mode_dagster.extract.parents import Parents
 from mode_dagster.extract.personal import Privacy
 from mode_dagster.extract.plan import Plan, make_plan
 from mode_dagster.extract.rows import Row
@@ -91,7 +102,7 @@ class Sync:
         self.only_reports = frozenset(only_reports)
         self.isolate = isolate
         self.now = clock
-        self.usernames: set[str] = set()
+        self.parents = Parents(self)
         self.plan: Plan | None = None
         self.requests_planned: int | None = None
         self.settings: Settings
@@ -316,7 +327,7 @@ class Sync:
         return [ledger_row(line, self.settings.workspace, self.now(), first) for line in lines]
 
     def _refuse_unknown_reports(self) -> None:
-        if self.only_reports and (unknown := self.only_reports - self.report_tokens()):
+        if self.only_reports and (unknown := self.only_reports - self.parents.report_tokens()):
             raise ModeConfigError(
                 f"Could not restrict the sync to reports: {', '.join(sorted(unknown))} is not listed in the workspace "
                 f"{self.settings.workspace}. A report's token is the last part of its address."
@@ -344,57 +355,6 @@ class Sync:
         if "username" in route.placeholders:
             first |= selected - {endpoint.name}
         return {name for name in first if not self._tables[name].done}
-
-    def parents(self, route: Route) -> Iterable[Values]:
-        """One entry for each list on this route: what fills its path, and the parent's counters and times."""
-        if "username" in route.placeholders:
-            return [{"username": name} for name in sorted(self.usernames)]
-        if route.parent is None:
-            return [{}]
-        if route.parent == "runs":
-            return self._runs_to_look_into()
-        return chain(self.known(BY_NAME[route.parent]), self._also(route))
-
-    def _also(self, route: Route) -> Iterator[Values]:
-        """Rows of another table that have such a list, named as the route's parents are."""
-        if route.also:
-            name, own = f"{BY_NAME[route.parent or ''].noun}_token", f"{BY_NAME[route.also].noun}_token"
-            yield from ({**values, name: values[own]} for values in self.known(BY_NAME[route.also]))
-
-    def report_tokens(self) -> set[str]:
-        """The reports that are known."""
-        return {str(values["report_token"]) for values in self.known(BY_NAME["reports"])}
-
-    def known(self, endpoint: Endpoint) -> Iterator[Values]:
-        """The rows of a table as children need them: just read, or stored where they were not read again."""
-        table = self._tables[endpoint.name]
-        if table.due_lists.is_listing:
-            yield from table.values if table.done else self.stored.rows(endpoint, kept_for_children(endpoint))
-            return
-        owner = endpoint.list_columns[-1]
-        above = {values[owner]: values for values in self.parents(table.due_lists.route)}
-        for row in self.stored.rows(endpoint, endpoint.list_columns):
-            if row[owner] in above and row[owner] not in table.read:
-                yield {**above[row[owner]], **row}
-        yield from table.values
-
-    def _runs_to_look_into(self) -> list[Values]:
-        """Runs whose query runs were not read since they finished, whichever sync read the run."""
-        since = self.since("query_run_days")
-        if self.reconcile:
-            stored: Iterable[Values] = self.stored.rows(BY_NAME["runs"], ["report_token", "state", "created_at"])
-        else:
-            stored = self.stored.runs_without_query_runs(since)
-        runs = {run["run_token"]: run for run in stored}
-        runs |= {run["run_token"]: run for run in self._tables["runs"].values}
-        return wanted_runs(runs.values(), since)
-
-    def age_of_parents(self, route: Route) -> str:
-        """How old the stored rows are that stand in for a parent; empty where it was read now."""
-        if route.parent is None or self._tables[route.parent].done or not (read := self.stored.read_at(route.parent)):
-            return ""
-        minutes = max(0, int((self.now() - read).total_seconds() // 60))
-        return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
 
     def since(self, setting: str) -> datetime | None:
         """The moment that so many days (a setting) reach back to; None for no bound."""

@@ -148,7 +148,7 @@ class TableSync:
             for values, rows in self._streamed() if self._route.pager is Pager.CURSOR else self._rows_of_due():
                 if self._kept:  # the rows of most tables have no children
                     self.values += [self._for_children(row, values) for row in rows]
-                self._sync.usernames.update(_people(rows))
+                self._sync.parents.usernames.update(_people(rows))
                 yield [self._sync.privacy.protect(self.endpoint, row) for row in rows]
             self._conclude()
         finally:
@@ -161,7 +161,7 @@ class TableSync:
         parents = spoken(self._route.parent)
         if self._sync.table(self._route.parent).tally.error is not None:
             self.tally.note = f"only for those {parents} that could be listed"
-        elif age := self._sync.age_of_parents(self._route):
+        elif age := self._sync.parents.age(self.endpoint):
             self.tally.note = f"from the {parents} as they were loaded {age} ago"
 
     def ask_ahead(self) -> None:
