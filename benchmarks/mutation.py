@@ -24,7 +24,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("audit_log", "client", "due", "ledger", "limiter", "plan", "reading", "responses", "stored", "table")
+MODULES = (
+    "audit_log",
+    "client",
+    "due",
+    "gone",
+    "ledger",
+    "limiter",
+    "parents",
+    "plan",
+    "reading",
+    "responses",
+    "stored",
+    "table",
+)
 QUICK = ("client", "plan", "responses", "rows", "sync")
 LOADING = ("plan", "incremental", "lost_access")
 UNSTEADY = ("rate_limit", "pauses_all", "grows_back", "retry_after")

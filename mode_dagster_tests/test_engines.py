@@ -27,13 +27,14 @@ from mode_dagster.answers import three_answers
 from mode_dagster.checks import checks_of
 from mode_dagster.checks.loaded import Loaded
 from mode_dagster.external_tables import build_external_tables
+from mode_dagster.extract import gone, stored
 from mode_dagster.extract import pipeline as pipelines
-from mode_dagster.extract import stored
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
+from mode_dagster.extract.gone import mark_deleted
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import DATASET, mode_pipeline
 from mode_dagster.extract.source import mode_analytics_source
-from mode_dagster.extract.stored import Stored, mark_deleted
+from mode_dagster.extract.stored import Stored
 from mode_dagster.failing_reports import failing_reports
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
@@ -130,6 +131,7 @@ def sent(kind, tmp_path_factory) -> list[str]:
             yield warehouse
 
         patch.setattr(stored, "open_warehouse", opened)
+        patch.setattr(gone, "open_warehouse", opened)
         patch.setattr(pipelines, "open_warehouse", opened)
         patch.setattr("mode_dagster.contents.open_warehouse", opened)
         ask_everything(warehouse, pipeline)

@@ -28,8 +28,8 @@ from filelock import FileLock, Timeout
 
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeConfigError, ModeError, first_line
+from mode_dagster.extract.gone import mark_deleted
 from mode_dagster.extract.source import mode_analytics_source
-from mode_dagster.extract.stored import mark_deleted
 from mode_dagster.extract.sync import Sync
 from mode_dagster.warehouse import DuckDBWarehouse, NoWarehouseError, Warehouse, is_made, open_warehouse
 
