@@ -109,12 +109,10 @@ def test_another_table_s_rows_count_where_mode_counts_them_and_nowhere_else(sand
     space = sorted(sandbox.world.truth("spaces"))[0]
     rows = [{"token": f"r{number}", "type": "Report" if number < 37 else "DatasetReport"} for number in range(40)]
     list_of_space = rf"/spaces/{space}/reports\?"
-    for number, page in enumerate((rows[:30], rows[30:]), start=1):
-        said = {"page": number, "per_page": 30, "total_pages": 2, "total_count": 40}
+    said = {"per_page": 30, "total_pages": 2, "total_count": 40}
+    for which, page in {"(?!.*page=)": rows[:30], ".*page=2": rows[30:]}.items():
         body = json.dumps({"_embedded": {"reports": page}, "pagination": said})
-        sandbox.faults.append(
-            Fault(list_of_space + ("(?!.*page=)" if number == 1 else ".*page=2"), kind="body", body=body)
-        )
+        sandbox.faults.append(Fault(list_of_space + which, kind="body", body=body))
     sandbox.faults.append(Fault(list_of_space, **after))
     with Sync(reads(sandbox), clock=lambda: NOON) as sync:
         reports = read(sync, "reports")["reports"]

@@ -87,12 +87,12 @@ class DueLists:
 
     def preview(self, above: "TableSync") -> list[Values]:
         """The lists that would be due now; for parents that are still to be read, those of what is stored."""
+        owner = above.due_lists.route.owner
         again = set() if above.done else {above.due_lists.list_token(values) for values in above.due}
         with self._sync.stored.opened():
-            parents = (
-                v for v in self._sync.parents.of(self.endpoint) if v.get(above.due_lists.route.owner) not in again
-            )
-            return [values for values, _, is_due_now in self._judged(parents) if is_due_now]
+            parents = self._sync.parents.of(self.endpoint)
+            judged = self._judged(values for values in parents if values.get(owner) not in again)
+            return [values for values, _, is_due_now in judged if is_due_now]
 
     def entry(self, values: Values) -> Entry | None:
         """What the ledger held of a due list; None where it was never read to its end."""

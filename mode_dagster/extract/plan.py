@@ -81,7 +81,7 @@ def duration(seconds: float) -> str:
 
 
 def make_plan(sync: "Sync", tables: Sequence["TableSync"]) -> Plan:
-    """Counts what is due, and not read yet, for the tables of `tables`."""
+    """Counts what is due, and not read yet, for these tables."""
     reports = sync.parents.report_tokens()
     changed: set[str] = set()
     planned = []
