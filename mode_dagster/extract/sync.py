@@ -29,7 +29,7 @@ from typing import Any, Self
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.client import ModeClient, reachable
-from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeConfigError, ModeError
 from mode_dagster.extract.ledger import ledger_row
 from mode_dagster.extract.limiter import WORKERS
@@ -212,10 +212,8 @@ class Sync:
                 self._say(left.progress(done, time.monotonic() - began))
 
     def _parts_of_listings(self, selected: frozenset[str]) -> Iterator[None]:
-        tables = self._tables.items()
-        listings = [
-            table for name, table in tables if name in selected and table.due_lists.is_listing and not table.done
-        ]
+        tables = [table for name, table in self._tables.items() if name in selected]
+        listings = [table for table in tables if table.due_lists.is_listing and not table.done]
         with self.stored.opened():
             for table in listings:
                 table.due_lists.recall()
@@ -250,15 +248,16 @@ class Sync:
             ModeError: A listing could not be read.
         """
         self.open()
-        for endpoint in ENDPOINTS:
-            if endpoint.name in selected and not self._tables[endpoint.name].due_lists.is_listing:
-                route = self._tables[endpoint.name].due_lists.route
-                for name in self._comes_before(endpoint, selected & {route.parent, route.also}):
+        tables = [table for name, table in self._tables.items() if name in selected]
+        for table in tables:
+            if not table.due_lists.is_listing:
+                route = table.due_lists.route
+                for name in self._comes_before(table, selected & {route.parent, route.also}):
                     if name not in selected or self._tables[name].due_lists.is_listing:
                         self._finish(name)
         with self.stored.opened():
             self._refuse_unknown_reports()
-            return make_plan(self, [self._tables[e.name] for e in ENDPOINTS if e.name in selected])
+            return make_plan(self, tables)
 
     def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:
         """The rows of one table, list by list; None while a parent is still being read by its own reader.
@@ -275,7 +274,7 @@ class Sync:
         table = self._tables[name]
         if table.done or (self._part.listings_only and not table.due_lists.is_listing):
             return
-        while waiting := self._comes_before(table.endpoint, selected):
+        while waiting := self._comes_before(table, selected):
             if self._part.is_over():
                 return
             if waiting <= selected:
@@ -298,7 +297,7 @@ class Sync:
             for table in map(self.table, selected)
             if not table.done
             and (table.due_lists.is_listing or not self._part.listings_only)
-            and not self._comes_before(table.endpoint, selected)
+            and not self._comes_before(table, selected)
         ]
         with self.stored.opened():
             for table in ready:
@@ -335,25 +334,26 @@ class Sync:
 
     def _finish(self, name: str) -> None:
         """Reads an endpoint only for what its children need of it."""
-        for parent in self._comes_before(BY_NAME[name], frozenset()):
+        table = self._tables[name]
+        for parent in self._comes_before(table, frozenset()):
             self._finish(parent)
-        for _ in self._tables[name].pages():
+        for _ in table.pages():
             pass
 
-    def _comes_before(self, endpoint: Endpoint, selected: frozenset[str]) -> set[str]:
+    def _comes_before(self, table: TableSync, selected: frozenset[str]) -> set[str]:
         """What must be read first: the parent, and for `users` whatever may name people.
 
         What is stored stands in for a parent that is not selected, unless the table is itself a listing: those are
         how changes are seen.
         """
-        route = self._tables[endpoint.name].due_lists.route
+        route = table.due_lists.route
         if route.parent is None:
             return set()
         first = {route.parent, *filter(None, [route.also])}
-        if not self._tables[endpoint.name].due_lists.is_listing:
+        if not table.due_lists.is_listing:
             first = {parent for parent in first if parent in selected or parent not in self.stored}
         if "username" in route.placeholders:
-            first |= selected - {endpoint.name}
+            first |= selected - {table.endpoint.name}
         return {name for name in first if not self._tables[name].done}
 
     def since(self, setting: str) -> datetime | None:
