@@ -207,7 +207,7 @@ class ModeClient:
     def stream(
         self, route: Route, intent: str, params: Mapping[str, str] | None = None, counted_as: str = ""
     ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
-        """Reads a list of the workspace that may be longer than memory is large: each page, and whether it is the last.
+        """Reads a list of the workspace that may not fit into memory: each page, and whether it is the last.
 
         Arguments and errors as in `read_list`.
         """
