@@ -62,6 +62,8 @@ FILE_FAULTS = {
     "DESTINATION__DUCKDB__CREDENTIALS.",
 }
 """What DuckDB and the system say, and what to do about it."""
+READ_FAULTS = {"[Pp]ermission denied|[Rr]ead-only": "it may not be read. Give this user the right to read it."}
+"""The same, where nothing is to be written."""
 
 
 def database_path() -> str:
@@ -141,8 +143,8 @@ def read_warehouse(name: str = PIPELINE, dataset: str = DATASET) -> Iterator[War
         NoWarehouseError: Nothing is there yet, or somebody is writing.
     """
     if destination_type() == "duckdb":
-        with _read_file(database_path()) as warehouse:
-            yield warehouse
+        with read_file(database_path()) as file:
+            yield file
         return
     with mode_errors(), ExitStack() as stack:
         try:
@@ -153,13 +155,18 @@ def read_warehouse(name: str = PIPELINE, dataset: str = DATASET) -> Iterator[War
 
 
 @contextmanager
-def _read_file(path: str) -> Iterator[Warehouse]:
+def read_file(path: str) -> Iterator[DuckDBWarehouse]:
+    """The tables in a DuckDB file, to be read only.
+
+    Raises:
+        NoWarehouseError: It is not there, somebody is writing it, or it can't be used.
+    """
     if not Path(path).is_file():
         raise NoWarehouseError(f"There is no file {path} yet.")
     try:
         connection = connect(path, read_only=True)
     except (IOException, ConnectionException) as error:
-        if fault := _file_fault(error):
+        if fault := _file_fault(error, path):
             raise NoWarehouseError(str(fault)) from error
         raise NoWarehouseError(f"Could not open {path}, another program has it open: {first_line(error)}") from error
     with connection:
@@ -335,22 +342,31 @@ def _unset(missing: ConfigFieldMissingException) -> ModeConfigError:
     )
 
 
-def _file_fault(failed: Exception) -> ModeError | None:
-    """What is wrong with the DuckDB file or the disk, and what to do; None if that is not it."""
-    said, is_duckdb = str(failed), destination_type() == "duckdb"
+def _file_fault(failed: Exception, read: str = "") -> ModeError | None:
+    """What is wrong with a DuckDB file or the disk, and what to do; None if that is not it.
+
+    Args:
+        read: The file that was to be read; empty means that the destination was to be written.
+    """
+    said, file = str(failed), read or (database_path() if destination_type() == "duckdb" else "")
     broken = next((cause for cause in _causes(failed) if isinstance(cause, OSError)), None)
-    if not is_duckdb and broken is None:  # a server's own words, which may be the same
+    if not file and broken is None:  # a server's own words, which may be the same
         return None
-    if is_duckdb and "Could not set lock" in said:
+    if file and "Could not set lock" in said:
         found = re.search(r"PID \d+", said)
         holder = found[0] if found else "unknown"
         return DestinationBusy(
-            f"Could not open {database_path()}: another program has it open ({holder}). "
+            f"Could not open {file}: another program has it open ({holder}). "
             "Close it (a DuckDB shell, a notebook, another load) and run again; DuckDB has one writer."
         )
-    advice = next((advice for pattern, advice in FILE_FAULTS.items() if re.search(pattern, said)), None)
-    where = getattr(broken, "filename", None) or (database_path() if is_duckdb else "files")
-    return DestinationError(f"Could not write {where}: {advice}") if advice else None
+    faults = {**FILE_FAULTS, **READ_FAULTS} if read else FILE_FAULTS
+    advice = next((advice for pattern, advice in faults.items() if re.search(pattern, said)), None)
+    if not advice:
+        return None
+    if read and read != database_path():  # no setting named it
+        advice = advice.replace(" in DESTINATION__DUCKDB__CREDENTIALS", "")
+    where = getattr(broken, "filename", None) or file or "files"
+    return DestinationError(f"Could not read {where}: {advice}" if read else f"Could not write {where}: {advice}")
 
 
 def load_pending(pipeline: Pipeline) -> None:
