@@ -234,8 +234,12 @@ def move(file: Path, name: str) -> None:
     All tables, with history and ledger.
     """
     from mode_dagster.move import move as copy_all
+    from mode_dagster.warehouse import WarehouseError
 
-    copied = copy_all(file, _workspace(name))
+    try:
+        copied = copy_all(file, _workspace(name))
+    except WarehouseError as error:
+        raise click.ClickException(str(error)) from None
     table = Table("table", "rows", box=None)
     table.columns[1].justify = "right"
     for copied_table, rows in copied.items():

@@ -12,8 +12,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.extract.ledger import LEDGER
@@ -24,6 +22,7 @@ from mode_dagster.extract.pipeline import (
     mode_errors,
     mode_pipeline,
     no_other_sync,
+    read_file,
 )
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.source import Reader, mode_analytics_source
@@ -47,21 +46,22 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
 
     Raises:
         ModeConfigError: The file is not there or is the destination itself, or the destination is not empty.
+        WarehouseError: The file can't be read.
     """
     _refuse_the_same(file)
     pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
-    with mode_errors(), no_other_sync(pipeline), duckdb.connect(str(file), read_only=True) as connection:
+    with mode_errors(), no_other_sync(pipeline), read_file(str(file)) as old:
         # an empty destination makes dlt forget what it knows of the file: its tables, and what is still to be loaded
         pipeline.sync_destination()
         with open_warehouse(pipeline) as warehouse:
             _refuse_rows(warehouse.tables(workspace.dataset), workspace)
-        source = _LoadedFile(connection, workspace.dataset)
+        source = _LoadedFile(old, workspace.dataset)
         tables = [table for table in BY_NAME if table in source.columns]
         pipeline.run(mode_analytics_source(source).with_resources(*tables, LEDGER), **load_options())
         with open_warehouse(pipeline) as warehouse:
-            there = source.warehouse.columns(workspace.marts)
+            there = old.columns(workspace.marts)
             for name in (name for name, model in MODELS.items() if model.kept and name in there):
-                rows = source.warehouse.query(f"SELECT * FROM {workspace.marts}.{name}").by_name()
+                rows = old.query(f"SELECT * FROM {workspace.marts}.{name}").by_name()
                 warehouse.write(f"{workspace.marts}.{name}", there[name], rows)
                 source.copied[name] = len(rows)
     return source.copied
@@ -70,11 +70,10 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
 class _LoadedFile(Reader):
     """What `extract.source` asks of a sync, answered from a file."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, dataset: str) -> None:
-        self._connection = connection
+    def __init__(self, warehouse: DuckDBWarehouse, dataset: str) -> None:
+        self._warehouse = warehouse
         self._dataset = dataset
-        self.warehouse = DuckDBWarehouse(connection)
-        self.columns = self.warehouse.columns(dataset)
+        self.columns = warehouse.columns(dataset)
         self.copied: dict[str, int] = {}
 
     def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:
@@ -96,11 +95,9 @@ class _LoadedFile(Reader):
 
     def _batches(self, table: str, sql: str) -> Iterator[list[dict[str, Any]]]:
         documents = {name for name, kind in self.columns[table].items() if kind == "JSON"}
-        result = self._connection.cursor().execute(f"SET TimeZone = 'UTC'; {sql}")
-        names = [column[0] for column in result.description or []]
-        while rows := result.fetchmany(BATCH):
-            self.copied[table] = self.copied.get(table, 0) + len(rows)
-            yield [loadable(dict(zip(names, row, strict=True)), documents) for row in rows]
+        for batch in self._warehouse.batches(sql, BATCH):
+            self.copied[table] = self.copied.get(table, 0) + len(batch.rows)
+            yield [loadable(row, documents) for row in batch.by_name()]
 
 
 def _refuse_the_same(file: Path) -> None:

@@ -199,6 +199,24 @@ def test_plan_names_a_destination_that_is_none(call, sandbox, reads, monkeypatch
     assert said.output.startswith("Error: Could not use the destination 'postgress'")
 
 
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        pytest.param(lambda path: path.write_bytes(b"Dear diary, " * 1000), "it is no DuckDB file", id="none"),
+        pytest.param(lambda path: duckdb.connect(str(path)), "another program has it open", id="open"),
+    ],
+)
+def test_move_says_what_is_wrong_with_a_file_that_it_cannot_read(call, tmp_path, spoil, says):
+    file = tmp_path / "not.duckdb"
+    holder = spoil(file)
+    result = call("move", str(file))
+    assert result.exit_code == 1
+    assert str(file) in result.output
+    assert says in result.output
+    assert isinstance(result.exception, SystemExit)
+    del holder
+
+
 def test_loaded_shows_the_last_load_of_each_table(call, sandbox, reads, monkeypatch, tmp_path):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     (tmp_path / "dagster").mkdir()

@@ -490,9 +490,7 @@ def test_without_anything_loaded_the_command_says_what_to_do(put, file):
 
 def test_a_file_that_is_none_is_said_to_be_unreadable_by_its_path(file):
     file.write_bytes(b"Dear diary, " * 1000)
-    with pytest.raises(
-        NoAnswersError, match=rf"Could not read {re.escape(str(file))}: it is no DuckDB file"
-    ):
+    with pytest.raises(NoAnswersError, match=rf"Could not read {re.escape(str(file))}: it is no DuckDB file"):
         three_answers(ONLY)
 
 

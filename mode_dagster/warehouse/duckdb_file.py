@@ -37,6 +37,14 @@ class DuckDBWarehouse(Warehouse):
             result = self._connection.execute(sql)
             return Rows([column[0] for column in result.description or []], result.fetchall())
 
+    def batches(self, sql: str, most: int) -> Iterator[Rows]:
+        """Asks, and gives so many rows at a time; several such questions may be under way at once."""
+        with duckdb_errors(), self._connection.cursor() as cursor:
+            result = cursor.execute(f"SET TimeZone = 'UTC'; {sql}")
+            names = [column[0] for column in result.description or []]
+            while rows := result.fetchmany(most):
+                yield Rows(names, rows)
+
     def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:
         """The tables of a schema and their columns."""
         found: dict[str, dict[str, str]] = {}
