@@ -13,7 +13,7 @@ import duckdb
 from dagster_dlt import DagsterDltResource
 from dagster_duckdb import DuckDBResource
 
-from mode_dagster.extract.pipeline import database_path, destination_type, mode_pipeline
+from mode_dagster.extract.pipeline import database_path, destination_type, make_file, mode_pipeline
 from mode_dagster.warehouse import DuckDBWarehouse, Warehouse, open_warehouse
 from mode_dagster.workspace import Workspace
 
@@ -51,7 +51,9 @@ class ModeDuckDBResource(DuckDBResource):
                 "Use the resource mode_warehouse, or that destination's own.",
                 allow_retries=False,
             )
-        located = DuckDBResource(database=self.database or database_path(), connection_config=self.connection_config)
+        path = self.database or database_path()
+        make_file(path)  # else the first sync would find one with DuckDB's large blocks
+        located = DuckDBResource(database=path, connection_config=self.connection_config)
         with located.get_connection() as connection:
             try:
                 yield connection

@@ -8,6 +8,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from mode_dagster.extract.pipeline import BLOCK_SIZE
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models import MODELS, ModelError, build_model_checks, build_models, read_models, render, run_model
 from mode_dagster.models.build import violations
@@ -436,6 +437,12 @@ def test_the_file_is_where_the_setting_says_when_it_is_opened(tmp_path, monkeypa
     with resource.get_connection() as connection:
         connection.execute("SELECT 1")
     assert (tmp_path / "later.duckdb").exists()
+
+
+def test_a_file_that_is_opened_before_anything_is_loaded_has_small_blocks(tmp_path, monkeypatch):
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "first.duckdb"))
+    with WarehouseResource().open(ONLY) as warehouse:
+        assert warehouse.query("SELECT block_size FROM pragma_database_size()").rows == [(BLOCK_SIZE,)]
 
 
 def asked_for(warehouse, loaded: dg.AssetsDefinition, cursor=None) -> tuple[set[str], object]:

@@ -205,7 +205,8 @@ def load(
 
     Raises:
         ModeError: Mode could not be read; without dlt's wrapping.
-        PipelineStepFailed: Anything else that went wrong in dlt or the destination.
+        PipelineStepFailed: Anything else that went wrong in dlt or the destination. If it is what an earlier run
+            fetched, `dlt pipeline mode_analytics_pipeline drop-pending-packages` gives that up.
     """
     selected = frozenset(BY_NAME if tables is None else tables)
 
@@ -213,18 +214,21 @@ def load(
         return pipeline.run(source.with_resources(*selected), **load_options())
 
     with mode_errors(), no_other_sync(pipeline):
-        load_pending(pipeline)
+        if pipeline.has_pending_data:
+            # dagster-dlt would drop what an earlier run had fetched and not loaded, requests and all
+            pipeline.run()
         for _ in sync.checkpoints(selected):
-            _make_file(pipeline)
+            if not is_made(pipeline):
+                make_file(database_path())
             yield (run or run_selected)(mode_analytics_source(sync))
         mark_deleted(pipeline, sync.settings.listing, sync.now())
 
 
-def _make_file(pipeline: Pipeline) -> None:
-    """Makes the DuckDB file, if there is none yet, with blocks of `BLOCK_SIZE`."""
-    if not is_made(pipeline):
-        with suppress(DuckDBError):  # what is wrong shows when dlt opens it
-            connect(database_path(), config={"default_block_size": str(BLOCK_SIZE)}).close()
+def make_file(path: str) -> None:
+    """Makes a DuckDB file, if there is none yet, with blocks of `BLOCK_SIZE`."""
+    if not Path(path).exists():
+        with suppress(DuckDBError):  # what is wrong shows to whoever opens it next
+            connect(path, config={"default_block_size": str(BLOCK_SIZE)}).close()
 
 
 @contextmanager
@@ -367,14 +371,3 @@ def _file_fault(failed: Exception, read: str = "") -> ModeError | None:
         advice = advice.replace(" in DESTINATION__DUCKDB__CREDENTIALS", "")
     where = getattr(broken, "filename", None) or file or "files"
     return DestinationError(f"Could not read {where}: {advice}" if read else f"Could not write {where}: {advice}")
-
-
-def load_pending(pipeline: Pipeline) -> None:
-    """Loads what an earlier run had fetched but not loaded; dagster-dlt would drop it, requests and all.
-
-    Raises:
-        PipelineStepFailed: It still can't be loaded; `dlt pipeline mode_analytics_pipeline drop-pending-packages`
-            gives it up.
-    """
-    if pipeline.has_pending_data:
-        pipeline.run()
