@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mode_dagster.extract.errors import ModeError
-from mode_dagster.extract.pipeline import read_warehouse
 from mode_dagster.markdown import words
 from mode_dagster.models import ModelError
 from mode_dagster.warehouse import Warehouse, WarehouseError
@@ -42,7 +41,7 @@ def three_answers(workspace: Workspace) -> Sequence[Answer]:
         ModeConfigError: The destination is not set up.
     """
     try:
-        with read_warehouse(workspace.pipeline_name, workspace.dataset) as warehouse:
+        with workspace.read() as warehouse:
             facts = read_facts(warehouse, workspace)
             scheduled = _costliest_schedules(warehouse, workspace)
     except WarehouseError as error:

@@ -7,8 +7,10 @@ Not here: loading; that is `dagster`, or `python -m mode_dagster.extract`.
 import os
 import sys
 import threading
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from dotenv import load_dotenv
@@ -70,48 +72,31 @@ def init(folder: Path) -> None:
 @click.option("--seed", default=1, show_default=True, help="Another seed, another workspace.")
 @click.option(
     "--requests",
+    "rate_limit_requests",
     type=click.IntRange(1),
     default=40,
     show_default=True,
     help="Requests allowed in a window, as Mode's limit.",
 )
-@click.option("--seconds", default=10.0, show_default=True, help="Length of that window.")
+@click.option("--seconds", "rate_limit_seconds", default=10.0, show_default=True, help="Length of that window.")
 @click.option("--latency", default=0.0, show_default=True, help="Seconds that every answer takes.")
 @click.option("--flat", is_flag=True, help="Also answer the flat lists of listing = workspace.")
-def sandbox(
-    port: int,
-    reports: int,
-    spaces: int,
-    days: int,
-    seed: int,
-    requests: int,
-    seconds: float,
-    latency: float,
-    flat: bool,
-) -> None:
+def sandbox(port: int, **chosen: Any) -> None:
     """Serve a made-up Mode workspace on this machine."""
     from mode_dagster.sandbox import SandboxOptions, serve
+    from mode_dagster.settings import ENV_PREFIX
 
-    options = SandboxOptions(
-        reports=reports,
-        spaces=spaces,
-        days=days,
-        seed=seed,
-        rate_limit_requests=requests,
-        rate_limit_seconds=seconds,
-        latency=latency,
-        flat=flat,
-    )
+    options = SandboxOptions(**chosen)
     with serve(options, port=port) as served:
-        prefix = "export SOURCES__MODE_ANALYTICS_SOURCE__"
-        click.echo(f"{prefix}BASE_URL={served.base_url}")
-        click.echo(f"{prefix}WORKSPACE={served.workspace}")
-        click.echo(f"{prefix}USERNAME={served.username}")
-        click.echo(f"{prefix}PASSWORD={served.password}")
-        click.echo(f"{prefix}RATE_LIMIT_REQUESTS={requests}")
-        click.echo(f"{prefix}RATE_LIMIT_SECONDS={seconds}")
+        click.echo(f"export {ENV_PREFIX}BASE_URL={served.base_url}")
+        click.echo(f"export {ENV_PREFIX}WORKSPACE={served.workspace}")
+        click.echo(f"export {ENV_PREFIX}USERNAME={served.username}")
+        click.echo(f"export {ENV_PREFIX}PASSWORD={served.password}")
+        click.echo(f"export {ENV_PREFIX}RATE_LIMIT_REQUESTS={options.rate_limit_requests}")
+        click.echo(f"export {ENV_PREFIX}RATE_LIMIT_SECONDS={options.rate_limit_seconds}")
         # every sandbox has the same workspace name: two of them in one file would be taken for one
-        click.echo(f"export DESTINATION__DUCKDB__CREDENTIALS={Path.cwd() / f'sandbox_{reports}_{seed}.duckdb'}")
+        file = Path.cwd() / f"sandbox_{options.reports}_{options.seed}.duckdb"
+        click.echo(f"export DESTINATION__DUCKDB__CREDENTIALS={file}")
         click.echo("Serving until Ctrl-C; the lines above let another shell read it.", err=True)
         try:
             threading.Event().wait()
@@ -122,12 +107,12 @@ def sandbox(
 @main.command()
 def endpoints() -> None:
     """List every table and the request that fills it."""
-    table = Table("table", "request", "paged", "key", "of each", box=None)
+    rows = []
     for endpoint in ENDPOINTS:
         route = endpoint.main_route
         base = "/batch" if route.batch else "/api"
-        table.add_row(endpoint.name, base + route.path, route.pager, ", ".join(endpoint.key), route.parent or "")
-    _console().print(table)
+        rows.append((endpoint.name, base + route.path, route.pager, ", ".join(endpoint.key), route.parent or ""))
+    _show(("table", "request", "paged", "key", "of each"), rows)
 
 
 @main.command()
@@ -138,15 +123,10 @@ def check(name: str) -> None:
     from mode_dagster.settings import load_settings
 
     workspace = _workspace(name)
-    settings = load_settings(workspace.section)
-    destination = _destination(workspace)
+    settings, destination = load_settings(workspace.section), _destination(workspace)
     results = [*probe(settings), destination]
-    table = Table("what", "answer", "what to do", box=None)
-    for result in results:
-        table.add_row(result.what, result.answer, result.advice)
-    _console().print(table)
-    needed = (f"listing {settings.listing} (the one set)", destination.what)
-    if not all(result.good for result in results if result.what in needed):
+    _show(("what", "answer", "what to do"), [(result.what, result.answer, result.advice) for result in results])
+    if not all(result.good for result in results if result.needed):
         sys.exit(1)
 
 
@@ -157,21 +137,16 @@ def plan(name: str) -> None:
 
     Reads the listings and loads nothing.
     """
-    from mode_dagster.extract.pipeline import mode_errors, mode_pipeline
+    from mode_dagster.extract.pipeline import mode_errors
     from mode_dagster.extract.sync import Sync
     from mode_dagster.settings import load_settings
 
     workspace = _workspace(name)
-    pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
-    with mode_errors(), Sync(load_settings(workspace.section), pipeline=pipeline) as sync:
+    with mode_errors(), Sync(load_settings(workspace.section), pipeline=workspace.pipeline()) as sync:
         planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS))
         asked = sync.client.requests
-    table = Table("table", "lists", "due", "requests", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in planned.tables:
-        table.add_row(row.table, f"{row.lists:,}", f"{row.due:,}", f"{row.requests:,}")
-    _console().print(table)
+    rows = [(row.table, f"{row.lists:,}", f"{row.due:,}", f"{row.requests:,}") for row in planned.tables]
+    _show(("table", "lists", "due", "requests"), rows, numbers=3)
     click.echo(f"{planned} ({asked:,} requests were made to know this)")
 
 
@@ -182,7 +157,7 @@ def loaded(name: str) -> None:
 
     Reads Dagster's own records, so DAGSTER_HOME must be the one that the job ran with.
     """
-    from mode_dagster.extract.pipeline import database_path, destination_type
+    from mode_dagster.extract.pipeline import database_path, destination_type, is_duckdb_file
     from mode_dagster.materialization import last_loads
 
     if not Path(os.environ.get("DAGSTER_HOME") or "/dev/null").is_dir():
@@ -193,17 +168,14 @@ def loaded(name: str) -> None:
     loads = last_loads(_workspace(name))
     if not loads:
         raise click.ClickException("Dagster has no record of a load: is DAGSTER_HOME the one that the job ran with?")
-    table = Table("table", "rows", "fetched", "requests", "seconds", "note", box=None)
-    for column in table.columns[1:5]:
-        column.justify = "right"
-    for loaded_table, load in loads.items():
+    rows = []
+    for table, load in loads.items():
         numbers = [f"{load.get(fact) or 0:,}" for fact in ("dagster/row_count", "rows_fetched", "requests")]
         note = "; ".join(str(load[fact]) for fact in ("note", "refused_by_status") if load.get(fact))
-        table.add_row(loaded_table, *numbers, f"{load.get('seconds') or 0:.1f}", note)
-    _console().print(table)
+        rows.append((table, *numbers, f"{load.get('seconds') or 0:.1f}", note))
+    _show(("table", "rows", "fetched", "requests", "seconds", "note"), rows, numbers=4)
     total = sum(load.get("requests") or 0 for load in loads.values())
-    kind = destination_type()
-    where = f"DuckDB file: {database_path()}" if kind == "duckdb" else f"Destination: {kind}"
+    where = f"DuckDB file: {database_path()}" if is_duckdb_file() else f"Destination: {destination_type()}"
     _console().print(f"{len(loads)} tables, {total:,} requests. {where}", soft_wrap=True)
 
 
@@ -240,11 +212,7 @@ def move(file: Path, name: str) -> None:
         copied = copy_all(file, _workspace(name))
     except WarehouseError as error:
         raise click.ClickException(str(error)) from None
-    table = Table("table", "rows", box=None)
-    table.columns[1].justify = "right"
-    for copied_table, rows in copied.items():
-        table.add_row(copied_table, f"{rows:,}")
-    _console().print(table)
+    _show(("table", "rows"), [(table, f"{rows:,}") for table, rows in copied.items()], numbers=1)
 
 
 @main.command()
@@ -267,23 +235,23 @@ def _destination(workspace: "Workspace") -> "Probe":
         ModeError: No destination of that name is known, or its credentials are not set.
     """
     from mode_dagster.extract.check import Probe
-    from mode_dagster.extract.pipeline import database_path, destination_type, mode_pipeline, read_warehouse
+    from mode_dagster.extract.pipeline import database_path, destination_type, is_duckdb_file
 
-    kind = destination_type()
-    mode_pipeline(workspace.pipeline_name, workspace.dataset)
-    path = Path(database_path())
-    if kind == "duckdb" and not path.exists():
+    told = partial(Probe, "destination", needed=True)
+    workspace.pipeline()
+    kind, is_file, path = destination_type(), is_duckdb_file(), Path(database_path())
+    if is_file and not path.exists():
         there = path.parent.is_dir()
         advice = "" if there else f"make the folder {path.parent}, or name another in DESTINATION__DUCKDB__CREDENTIALS"
-        return Probe("destination", f"{path}: " + ("the first sync makes it" if there else "no folder"), advice, there)
+        return told(f"{path}: " + ("the first sync makes it" if there else "no folder"), advice, there)
     try:
-        with read_warehouse(workspace.pipeline_name, workspace.dataset):
-            return Probe("destination", str(path) if kind == "duckdb" else f"{kind}: answers")
+        with workspace.read():
+            return told(str(path) if is_file else f"{kind}: answers")
     except ModeError:
         raise
     except Exception as error:
         # each destination's driver has its own errors, and their words are what is asked for here
-        return Probe("destination", f"{kind}: can't be opened", " ".join(str(error).split())[:200], kind == "duckdb")
+        return told(f"{kind}: can't be opened", " ".join(str(error).split())[:200], good=is_file)
 
 
 def _workspace(name: str) -> "Workspace":
@@ -293,6 +261,20 @@ def _workspace(name: str) -> "Workspace":
         return Workspace(name)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--name") from None
+
+
+def _show(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> None:
+    """Prints a table.
+
+    Args:
+        numbers: How many of its columns, after the first, hold numbers.
+    """
+    table = Table(*head, box=None)
+    for column in table.columns[1 : numbers + 1]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table)
 
 
 def _console() -> Console:

@@ -7,17 +7,13 @@ The tables are one step whatever the executor, because they share Mode's rate li
 asset, the lineage of queries and the report are steps of their own: those can go to other processes or machines.
 """
 
-from collections.abc import Callable, Mapping
 from importlib import import_module
 
 import dagster as dg
 
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.extract.pipeline import destination_type
+from mode_dagster.extract.pipeline import is_duckdb_file
 from mode_dagster.settings import Executor
-
-ONE_WRITER = "duckdb"
-"""The destination that one process has open at a time."""
 
 
 def executor_definition(executor: Executor) -> dg.ExecutorDefinition:
@@ -26,12 +22,20 @@ def executor_definition(executor: Executor) -> dg.ExecutorDefinition:
     Raises:
         ModeConfigError: The library that it needs is not installed.
     """
-    return _DEFINITIONS[executor]()
+    match executor:
+        case Executor.IN_PROCESS:
+            return dg.in_process_executor
+        case Executor.MULTIPROCESS:
+            return _multiprocess()
+        case Executor.CELERY:
+            return _from_library("dagster_celery", "celery_executor", "celery")
+        case Executor.K8S:
+            return _from_library("dagster_k8s", "k8s_job_executor", "k8s")
 
 
 def executor_problems(executor: Executor) -> list[str]:
     """Why this executor can't work where the tables go; none if it can."""
-    if executor is Executor.IN_PROCESS or destination_type() != ONE_WRITER:
+    if executor is Executor.IN_PROCESS or not is_duckdb_file():
         return []
     return [
         f"executor: {str(executor)!r} works steps in several processes, and a DuckDB file has one writer; "
@@ -54,11 +58,3 @@ def _from_library(module: str, name: str, extra: str) -> dg.ExecutorDefinition:
             f"Install the extra {extra} (pip install 'mode-dagster[{extra}]') wherever this project is loaded."
         ) from error
     return found
-
-
-_DEFINITIONS: Mapping[Executor, Callable[[], dg.ExecutorDefinition]] = {
-    Executor.IN_PROCESS: lambda: dg.in_process_executor,
-    Executor.MULTIPROCESS: _multiprocess,
-    Executor.CELERY: lambda: _from_library("dagster_celery", "celery_executor", "celery"),
-    Executor.K8S: lambda: _from_library("dagster_k8s", "k8s_job_executor", "k8s"),
-}

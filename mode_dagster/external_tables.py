@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 import dagster as dg
 
 from mode_dagster.extract.errors import ModeError, first_line
-from mode_dagster.extract.pipeline import read_warehouse
 from mode_dagster.reference_tables import TABLES
 from mode_dagster.warehouse import WarehouseError
 from mode_dagster.workspace import Workspace
@@ -83,7 +82,7 @@ def with_external_tables(
 
 def _read_tables(workspace: Workspace) -> Iterator[tuple[str, str | None, str | None, str, int, int]]:
     try:
-        with read_warehouse(workspace.pipeline_name, workspace.dataset) as warehouse:
+        with workspace.read() as warehouse:
             yield from warehouse.query(f"""
                 SELECT warehouse, database_name, schema_name, table_name, count(DISTINCT query_token) AS queries,
                   count(DISTINCT report_token) AS reports

@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 
-from mode_dagster.extract.pipeline import read_warehouse
 from mode_dagster.warehouse.base import literal
 from mode_dagster.webhook import Message, clock, escaped, link
 from mode_dagster.workspace import Workspace
@@ -126,7 +125,7 @@ def failing_reports(workspace: Workspace, told: Collection[str] = ()) -> list[Re
         MissingError: A table was never loaded.
     """
     query = QUERY.format(schema=workspace.dataset, told=", ".join(map(literal, told)) or "NULL")
-    with read_warehouse(workspace.pipeline_name, workspace.dataset) as warehouse:
+    with workspace.read() as warehouse:
         return [
             Report(**{name: _in_utc(value) for name, value in row.items()}) for row in warehouse.query(query).by_name()
         ]

@@ -18,9 +18,9 @@ from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import (
     database_path,
     destination_type,
+    is_duckdb_file,
     load_options,
     mode_errors,
-    mode_pipeline,
     no_other_sync,
     read_file,
 )
@@ -49,7 +49,7 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
         WarehouseError: The file can't be read.
     """
     _refuse_the_same(file)
-    pipeline = mode_pipeline(workspace.pipeline_name, workspace.dataset)
+    pipeline = workspace.pipeline()
     with mode_errors(), no_other_sync(pipeline), read_file(str(file)) as old:
         # an empty destination makes dlt forget what it knows of the file: its tables, and what is still to be loaded
         pipeline.sync_destination()
@@ -103,7 +103,7 @@ class _LoadedFile(Reader):
 def _refuse_the_same(file: Path) -> None:
     if not file.is_file():
         raise ModeConfigError(f"Could not move anything: there is no file {file}.")
-    if destination_type() == "duckdb" and Path(database_path()).resolve() == file.resolve():
+    if is_duckdb_file() and Path(database_path()).resolve() == file.resolve():
         raise ModeConfigError(
             f"Could not move {file} into itself. Set the new destination first: DESTINATION_TYPE and its credentials "
             "(docs/destinations.md)."

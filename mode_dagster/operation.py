@@ -4,14 +4,13 @@ Here: reading them when the location loads, without any secret, and checking wha
 Not here: their names and defaults (`settings`), what is made of them (`schedules`, `sensors`).
 """
 
-import difflib
 from dataclasses import fields
 
 import dagster as dg
 
 from mode_dagster.executors import executor_problems
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.settings import SECTION, Operation, Settings, explain, is_address, read_values, unknown_names
+from mode_dagster.settings import SECTION, Operation, explain, is_address, read_values, say_unknown, unknown_names
 
 
 def load_operation(section: str = SECTION, *, with_secrets: bool = False) -> Operation:
@@ -36,12 +35,7 @@ def load_operation(section: str = SECTION, *, with_secrets: bool = False) -> Ope
 
 def _mistyped_names(section: str) -> list[str]:
     ours = [setting.name for setting in fields(Operation)]
-    known = [*(setting.name for setting in fields(Settings)), *ours]
-    return [
-        problem
-        for name, problem in unknown_names(section).items()
-        if set(difflib.get_close_matches(name, known, n=1)) & set(ours)
-    ]
+    return [say_unknown(name, likely) for name, likely in unknown_names(section).items() if likely in ours]
 
 
 def _bad_crons(operation: Operation) -> list[str]:

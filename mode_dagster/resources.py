@@ -13,7 +13,7 @@ import duckdb
 from dagster_dlt import DagsterDltResource
 from dagster_duckdb import DuckDBResource
 
-from mode_dagster.extract.pipeline import database_path, destination_type, make_file, mode_pipeline
+from mode_dagster.extract.pipeline import database_path, destination_type, is_duckdb_file, make_file
 from mode_dagster.warehouse import DuckDBWarehouse, Warehouse, open_warehouse
 from mode_dagster.workspace import Workspace
 
@@ -45,7 +45,7 @@ class ModeDuckDBResource(DuckDBResource):
         Raises:
             dagster.Failure: The tables are not in a DuckDB file.
         """
-        if not self.database and destination_type() != "duckdb":
+        if not self.database and not is_duckdb_file():
             raise dg.Failure(
                 f"Could not open a DuckDB file: the tables are in {destination_type()}. "
                 "Use the resource mode_warehouse, or that destination's own.",
@@ -70,9 +70,9 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     @contextmanager
     def open(self, workspace: Workspace) -> Iterator[Warehouse]:
         """The destination with the tables of a workspace, as long as the context lasts."""
-        if self.database or destination_type() == "duckdb":
+        if self.database or is_duckdb_file():
             with ModeDuckDBResource(database=self.database).get_connection() as connection:
                 yield DuckDBWarehouse(connection)
         else:
-            with open_warehouse(mode_pipeline(workspace.pipeline_name, workspace.dataset)) as warehouse:
+            with open_warehouse(workspace.pipeline()) as warehouse:
                 yield warehouse

@@ -26,7 +26,6 @@ class Timing:
     job: str
     cron: str
     """Name of the setting."""
-    every: str
     covered_by: Sequence[str]
     """Jobs that do what it does; while a run of one of them is unfinished, it is not started."""
     why: str
@@ -39,14 +38,12 @@ TIMINGS = (
     Timing(
         "mode_sync",
         "sync_cron",
-        "day",
         ("mode_sync", "mode_reconcile"),
         "Daily, at a time when Mode's own nightly jobs (01:00 UTC) are over and few people use its rate limit.",
     ),
     Timing(
         "mode_runs_hourly",
         "runs_cron",
-        "hour",
         ("mode_runs_hourly", "mode_sync", "mode_reconcile"),
         "Hourly, off the full and half hours for which reports are scheduled: their runs have ended, and are in.",
         needs_sync=True,
@@ -54,7 +51,6 @@ TIMINGS = (
     Timing(
         "mode_reconcile",
         "reconcile_cron",
-        "week",
         ("mode_reconcile",),
         "Weekly, at the weekend: it asks for everything, and nobody else needs Mode's rate limit then.",
     ),
@@ -91,7 +87,6 @@ def _schedule(workspace: Workspace, job: Job, timing: Timing, operation: Operati
         execution_fn=start,
         description=f"{timing.why} The hour is the setting `{timing.cron}`. Skipped while {' or '.join(covering)} is "
         "waiting or running, so that nothing piles up behind a long first load.",
-        tags={"mode/every": timing.every},
         default_status=dg.DefaultScheduleStatus.RUNNING if operation.schedules else dg.DefaultScheduleStatus.STOPPED,
     )
 

@@ -29,10 +29,17 @@ from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.extract.personal import PersonalData
 
 SECTION = "sources.mode_analytics_source"
+
+
+def env_prefix(section: str) -> str:
+    """How the settings of a section begin in the environment."""
+    return section.upper().replace(".", "__") + "__"
+
+
+ENV_PREFIX = env_prefix(SECTION)
+"""How those of the only workspace do."""
 ALIKE = 0.92
 """How alike two names must be (1 for the same), for the one to be the other mistyped."""
-ENV_PREFIX = "SOURCES__MODE_ANALYTICS_SOURCE__"
-"""How the settings of the only workspace begin in the environment."""
 SANDBOX = "sandbox"
 """Value of `base_url` that means the bundled sandbox."""
 CENTURY = timedelta(days=36_525)
@@ -154,7 +161,8 @@ def load_settings(section: str = SECTION) -> Settings:
     """
     values, problems = read_values(Settings, section)
     settings = Settings(**values)
-    problems += list(unknown_names(section).values()) + _contradictions(settings)
+    problems += [say_unknown(name, likely) for name, likely in unknown_names(section).items()]
+    problems += _contradictions(settings)
     if problems or settings.is_sandbox:  # whoever has all that is needed may have other sections, too
         problems += _mistyped_sections()
     if problems:
@@ -186,11 +194,6 @@ def read_values(
         except ValueError as error:
             problems.append(f"{setting.name}: {error}")
     return values, problems
-
-
-def env_prefix(section: str) -> str:
-    """How the settings of a section begin in the environment."""
-    return section.upper().replace(".", "__") + "__"
 
 
 def _read(key: str, with_secrets: bool) -> Any:
@@ -296,23 +299,28 @@ def is_address(text: str) -> bool:
 
 
 def unknown_names(section: str) -> dict[str, str]:
-    """Names in the section that are no settings, each with what was probably meant."""
-    known = [setting.name for kind in (Settings, Operation) for setting in fields(kind)]
+    """Names in the section that are no settings, each with the one that was probably meant, if any."""
+    known = _known_names()
     prefix = env_prefix(section)
     found = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
     # two underscores more are a section below this one: another workspace, or dlt's own
     found = {name for name in found if "__" not in name} | _names_in_files(section)
-    problems = {}
-    for name in sorted(found - set(known)):
-        likely = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {likely[0]}?" if likely else f"known: {', '.join(known)}"
-        problems[name] = f"{name}: no such setting; {hint}"
-    return problems
+    return {name: next(iter(difflib.get_close_matches(name, known, n=1)), "") for name in sorted(found - set(known))}
+
+
+def say_unknown(name: str, likely: str) -> str:
+    """What is wrong with a name that is no setting, and what was probably meant."""
+    hint = f"did you mean {likely}?" if likely else f"known: {', '.join(_known_names())}"
+    return f"{name}: no such setting; {hint}"
+
+
+def _known_names() -> list[str]:
+    return [setting.name for kind in (Settings, Operation) for setting in fields(kind)]
 
 
 def _mistyped_sections() -> list[str]:
     """What misses our section by a letter or an underscore, in the environment or beside it in dlt's files."""
-    prefix, (above, _, last) = env_prefix(SECTION), SECTION.rpartition(".")
+    prefix, (above, _, last) = ENV_PREFIX, SECTION.rpartition(".")
     begun = {name[: len(prefix)]: name for name in os.environ if not name.startswith(prefix)}
     likely = [begun[match] for match in difflib.get_close_matches(prefix, begun, cutoff=ALIKE)]
     problems = [f"{name}: no such setting; did you mean {prefix}<NAME>?" for name in sorted(likely)]

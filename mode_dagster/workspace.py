@@ -1,18 +1,22 @@
 """What the parts of one workspace are called: settings, assets, schemas, jobs, pool.
 
-Here: every name that differs between two workspaces in one code location, derived from one word.
-Not here: how a workspace is reached (`settings`), what is made of the names (`translator`, `jobs`, `models`).
+Here: every name that differs between two workspaces in one code location, derived from one word; its tables, by them.
+Not here: where the tables go (`extract.pipeline`), how Mode is reached (`settings`), what is made of the names
+(`translator`, `jobs`, `models`).
 """
 
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import dagster as dg
+from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import Family
-from mode_dagster.extract.pipeline import DATASET, PIPELINE
+from mode_dagster.extract.pipeline import DATASET, PIPELINE, mode_pipeline, read_warehouse
 from mode_dagster.settings import SECTION
+from mode_dagster.warehouse import Warehouse
 
 MARTS = "mode_marts"
 
@@ -66,6 +70,22 @@ class Workspace:
     def pool(self) -> str:
         """The pool of what uses this workspace's credentials."""
         return self.named("mode")
+
+    def pipeline(self) -> Pipeline:
+        """The dlt pipeline that loads it.
+
+        Raises:
+            ModeConfigError: The destination can't be used.
+        """
+        return mode_pipeline(self.pipeline_name, self.dataset)
+
+    def read(self) -> AbstractContextManager[Warehouse]:
+        """What is loaded of it, to be read only.
+
+        Raises:
+            NoWarehouseError: Nothing is there yet, or somebody is writing.
+        """
+        return read_warehouse(self.pipeline_name, self.dataset)
 
     def named(self, word: str) -> str:
         """`word` for the only workspace, `word_<name>` for a named one."""

@@ -25,6 +25,8 @@ class Probe:
     answer: str
     advice: str = ""
     good: bool = True
+    needed: bool = False
+    """Whether nothing can be loaded where it is not good."""
 
 
 def probe(settings: Settings) -> Iterator[Probe]:
@@ -61,11 +63,12 @@ def _credentials(settings: Settings, verified: dict[str, Any]) -> Probe:
 
 def _listing(client: ModeClient, settings: Settings, listing: Listing, endpoint: Endpoint, route: Route) -> Probe:
     found = _endpoint(client, endpoint, route)
-    used = " (the one set)" if listing is settings.listing else ""
-    advice = found.advice if listing is settings.listing else ""
+    is_set = listing is settings.listing
+    used, advice = (" (the one set)", found.advice) if is_set else ("", "")
     if found.good and found.answer.startswith("0 rows"):
         advice = "the key sees none: give it access to the collections, or use an admin's or a workspace key"
-    return replace(found, what=f"listing {listing}{used}", answer=f"{endpoint.name}: {found.answer}", advice=advice)
+    answer = f"{endpoint.name}: {found.answer}"
+    return replace(found, what=f"listing {listing}{used}", answer=answer, advice=advice, needed=is_set)
 
 
 def _endpoint(client: ModeClient, endpoint: Endpoint, route: Route) -> Probe:

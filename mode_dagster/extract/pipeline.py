@@ -93,6 +93,11 @@ def destination_type() -> str:
     return str(found)
 
 
+def is_duckdb_file() -> bool:
+    """Whether the tables go into a DuckDB file, which one process has open at a time."""
+    return destination_type() == "duckdb"
+
+
 def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
     """The dlt pipeline of this project.
 
@@ -114,8 +119,8 @@ def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
 
 def _destination(dataset: str) -> Any:
     """The destination that is set, with Parquet for the files that are loaded wherever it takes them."""
-    kind = destination_type()
-    if kind != "duckdb":
+    if not is_duckdb_file():
+        kind = destination_type()
         made: Any = Destination.from_reference(
             kind, **({"preferred_loader_file_format": "parquet"} if kind in TAKE_PARQUET else {})
         )
@@ -142,7 +147,7 @@ def read_warehouse(name: str = PIPELINE, dataset: str = DATASET) -> Iterator[War
     Raises:
         NoWarehouseError: Nothing is there yet, or somebody is writing.
     """
-    if destination_type() == "duckdb":
+    if is_duckdb_file():
         with read_file(database_path()) as file:
             yield file
         return
@@ -244,7 +249,7 @@ def no_other_sync(pipeline: Pipeline) -> Iterator[None]:
     """
     locked = [Path(pipeline.pipelines_dir) / pipeline.pipeline_name]
     locked[0].parent.mkdir(parents=True, exist_ok=True)
-    if destination_type() == "duckdb" and Path(database_path()).parent.is_dir():
+    if is_duckdb_file() and Path(database_path()).parent.is_dir():
         locked.append(Path(f"{database_path()}.{pipeline.dataset_name}"))
     with ExitStack() as locks:
         try:
@@ -352,7 +357,7 @@ def _file_fault(failed: Exception, read: str = "") -> ModeError | None:
     Args:
         read: The file that was to be read; empty means that the destination was to be written.
     """
-    said, file = str(failed), read or (database_path() if destination_type() == "duckdb" else "")
+    said, file = str(failed), read or (database_path() if is_duckdb_file() else "")
     broken = next((cause for cause in _causes(failed) if isinstance(cause, OSError)), None)
     if not file and broken is None:  # a server's own words, which may be the same
         return None
