@@ -32,7 +32,6 @@ class DuckDBWarehouse(Warehouse):
         self._connection.execute("SET TimeZone = 'UTC'")
 
     def query(self, sql: str) -> Rows:
-        """Asks."""
         with duckdb_errors():
             result = self._connection.execute(sql)
             return Rows([column[0] for column in result.description or []], result.fetchall())
@@ -46,7 +45,6 @@ class DuckDBWarehouse(Warehouse):
                 yield Rows(names, rows)
 
     def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:
-        """The tables of a schema and their columns."""
         found: dict[str, dict[str, str]] = {}
         for table, column, kind in self.query(
             "SELECT table_name, column_name, data_type FROM duckdb_columns() "
@@ -57,7 +55,6 @@ class DuckDBWarehouse(Warehouse):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing."""
         self._connection.execute("BEGIN")
         try:
             yield
@@ -69,18 +66,15 @@ class DuckDBWarehouse(Warehouse):
             raise
 
     def update(self, table: str, assignments: Mapping[str, str], where: str) -> int:
-        """Changes rows."""
         values = ", ".join(f"{column} = {value}" for column, value in assignments.items())
         (count,) = self.query(f"UPDATE {table} SET {values} WHERE {where}").first
         return int(count)
 
     def replace(self, table: str, select: str) -> None:
-        """Makes a table anew from a query."""
         self._need_schema(table)
         self.query(f"CREATE OR REPLACE TABLE {table} AS {select}")
 
     def replace_rows(self, table: str, select: str, key: Sequence[str]) -> None:
-        """Puts the rows of a query in the place of those with the same key."""
         self._need_schema(table)
         self.query(f"CREATE OR REPLACE TEMP TABLE new_rows AS {select}")
         self.query(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM new_rows LIMIT 0")
@@ -92,7 +86,6 @@ class DuckDBWarehouse(Warehouse):
         self.query("DROP TABLE new_rows")
 
     def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Makes a table anew from rows."""
         self._need_schema(table)
         columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
         self.query(f"CREATE OR REPLACE TABLE {table} ({columns})")

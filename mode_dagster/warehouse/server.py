@@ -41,7 +41,6 @@ class ServerWarehouse(Warehouse):
             self._run(statement)
 
     def query(self, sql: str) -> Rows:
-        """Asks."""
         try:
             statement = translated(sql, self._engine, self._naming)
         except SqlglotError as error:
@@ -49,7 +48,6 @@ class ServerWarehouse(Warehouse):
         return self._run(statement)
 
     def columns(self, schema: str) -> Mapping[str, Mapping[str, str]]:
-        """The tables of a schema and their columns."""
         found: dict[str, dict[str, str]] = {}
         with self._client.with_alternative_dataset_name(schema) as client:
             # dlt has no public way to list what is in a schema
@@ -71,7 +69,6 @@ class ServerWarehouse(Warehouse):
             yield
 
     def update(self, table: str, assignments: Mapping[str, str], where: str) -> int:
-        """Changes rows."""
         (count,) = self.query(f"SELECT count(*) FROM {table} WHERE {where}").first
         if count:
             values = ", ".join(f"{column} = {value}" for column, value in assignments.items())
@@ -79,12 +76,10 @@ class ServerWarehouse(Warehouse):
         return int(count)
 
     def replace(self, table: str, select: str) -> None:
-        """Makes a table anew from a query."""
         self._need_schema(table)
         self._create(table, f"AS {select}")
 
     def replace_rows(self, table: str, select: str, key: Sequence[str]) -> None:
-        """Puts the rows of a query in the place of those with the same key."""
         schema, _, name = table.partition(".")
         new = f"{schema}.{name}__new"
         self.replace(new, select)
@@ -102,7 +97,6 @@ class ServerWarehouse(Warehouse):
         self.query(f"DROP TABLE {new}")
 
     def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Makes a table anew from rows."""
         self._need_schema(table)
         kept = {name: "VARCHAR" if kind == "JSON" else kind for name, kind in types.items()}  # as each server spells it
         self._create(table, f"({', '.join(f'{quoted(name)} {kind}' for name, kind in kept.items())})")
