@@ -71,8 +71,7 @@ def _spec(check: Check, key: dg.AssetKey) -> dg.AssetCheckSpec:
 
 
 def _result(check: Check, finding: Finding, key: dg.AssetKey) -> dg.AssetCheckResult:
-    gravity = check.gravity if finding.passed else finding.gravity
-    severity = dg.AssetCheckSeverity.WARN if gravity is Gravity.WARNS else dg.AssetCheckSeverity.ERROR
+    severity = dg.AssetCheckSeverity.WARN if finding.gravity is Gravity.WARNS else dg.AssetCheckSeverity.ERROR
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=check.name,

@@ -10,11 +10,24 @@ one that is due again or that Mode refuses says nothing.
 # ruff: noqa: S608 - names come from the catalogue
 
 from functools import partial
+from typing import NamedTuple
 
-from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, counted_words
+from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, counted_words, label
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Column, Endpoint
 from mode_dagster.extract.ledger import COMPLETE, EMPTY, HISTORY_DAYS
 from mode_dagster.warehouse.base import literal, quoted
+
+
+class Compared(NamedTuple):
+    """An owner whose lists may be compared: by what people know it, Mode's number of rows, and ours."""
+
+    token: str
+    name: str | None
+    address: str | None
+    by_mode: int
+    here: int
+    difference: int
+
 
 _CANONICAL = {
     "timestamp": ("TRY_CAST({version} AS TIMESTAMPTZ)", "date_trunc('millisecond', {now})"),
@@ -59,39 +72,37 @@ def lists_of(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> str:
 
 
 def _compare(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Finding:
-    compared = loaded.all(_compared(endpoint, owner, loaded))
+    compared = [Compared(*row) for row in loaded.all(_compared(endpoint, owner, loaded))]
     (counted,) = loaded.row(
         f"SELECT count(*) FROM {loaded.table(owner.name, endpoint.counter)} AS t "
         f"WHERE {loaded.live(owner)} AND {quoted(endpoint.counter)} IS NOT NULL"
     )
     if not counted:
         raise NotLoadedError(f"Mode sends no {endpoint.counter}")
-    differing = [row for row in compared if (row[4] < 0 if endpoint.history else row[4] != 0)]
-    worst = sorted(differing, key=lambda row: -abs(row[4]))
+    differing = [row for row in compared if (row.difference < 0 if endpoint.history else row.difference != 0)]
+    worst = sorted(differing, key=lambda row: -abs(row.difference))
     return Finding(
         passed=not differing,
         says=f"{len(differing):,} of {counted_words(len(compared), owner)} compared differ from Mode's "
         f"{endpoint.counter}.",
         numbers={
-            "rows_by_mode": sum(row[2] for row in compared),
-            "rows_here": sum(row[3] for row in compared),
-            "difference": sum(row[4] for row in differing),
+            "rows_by_mode": sum(row.by_mode for row in compared),
+            "rows_here": sum(row.here for row in compared),
+            "difference": sum(row.difference for row in differing),
             "compared": len(compared),
             "not_compared": counted - len(compared),
             "differing": len(differing),
         },
         columns=[owner.noun, "name", "by Mode", "here", "difference", "address"],
-        rows=worst[:SHOWN],
+        rows=[(row.token, row.name, row.by_mode, row.here, row.difference, row.address) for row in worst[:SHOWN]],
     )
 
 
 def _compared(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> str:
-    """One row for each owner whose lists may be compared: token, name, Mode's number, ours, difference, address."""
+    """One row for each owner whose lists may be compared, with the columns of `Compared`."""
     source = loaded.table(owner.name, "token", endpoint.counter)
     rows = loaded.table(endpoint.name, endpoint.list_columns[0])
     counter, column = quoted(endpoint.counter), quoted(endpoint.list_columns[0])
-    there = loaded.columns(owner.name)
-    label, address = ((f"o.{field}" if field in there else "NULL") for field in ("name", "web_url"))
     return f"""
         WITH ledger AS {loaded.ledger()},
         lists AS ({lists_of(endpoint, owner, loaded)}),
@@ -112,7 +123,8 @@ def _compared(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> str:
                 AND above.endpoint = {literal(owner.name)} AND above.parent = ''
         ),
         ours AS (SELECT t.{column} AS owner, count(*) AS rows FROM {rows} AS t WHERE {loaded.live(endpoint)} GROUP BY 1)
-        SELECT o.token, {label}, o.{counter}, coalesce(ours.rows, 0), coalesce(ours.rows, 0) - o.{counter}, {address}
+        SELECT {label(owner, loaded)}, o.{counter} AS by_mode, coalesce(ours.rows, 0) AS here,
+            coalesce(ours.rows, 0) - o.{counter} AS difference
         FROM {source} AS o
         LEFT JOIN ours ON ours.owner = o.token
         WHERE {loaded.live(owner, "o")} AND o.{counter} IS NOT NULL

@@ -86,8 +86,8 @@ def _refused(loaded: Loaded) -> Finding:
         """
     )
     (lists,) = loaded.row(f"SELECT count(*) FROM {loaded.ledger()}")
-    refused = sum(row[2] for row in by_table)
-    entirely = [row[0] for row in by_table if row[1] == row[2]]
+    refused = sum(count for _, _, count, _ in by_table)
+    entirely = [table for table, all_lists, count, _ in by_table if count == all_lists]
     return Finding(
         passed=not entirely,
         says=f"{refused:,} of {words(lists, 'list')} refused"
@@ -128,13 +128,13 @@ def _unread(loaded: Loaded) -> Finding:
         ORDER BY oldest, endpoint
         """
     )
-    old = [row[0] for row in by_table if row[5]]
+    old = [table for table, *_, is_old in by_table if is_old]
     return Finding(
         passed=not old,
         says=f"Not read for too long: {', '.join(old)}."
         if old
         else f"All of {words(len(by_table), 'listing')} are recent.",
-        numbers={"oldest": min((row[2] for row in by_table), default=None), "listings": len(by_table)},
+        numbers={"oldest": min((oldest for _, _, oldest, *_ in by_table), default=None), "listings": len(by_table)},
         columns=["table", "lists", "read first", "read last", "hours allowed", "too old"],
         rows=by_table,
     )

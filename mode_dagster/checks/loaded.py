@@ -47,7 +47,7 @@ class Finding:
     rows: Sequence[Sequence[Any]] = ()
     """The first offending rows."""
     gravity: Gravity = Gravity.WARNS
-    """What follows if it did not pass."""
+    """What follows if it did not pass; its check sets it."""
 
 
 class NotLoadedError(Exception):
@@ -70,13 +70,12 @@ class Check:
         try:
             found = self.look(loaded)
         except NotLoadedError as missing:
-            return Finding(passed=True, says=f"Not checked: {missing}.")
+            found = Finding(passed=True, says=f"Not checked: {missing}.")
         except WarehouseError as error:
             # tables that somebody has changed by hand: one check that can't look stops neither others nor models
-            return Finding(passed=False, says=f"Could not check: {first_line(error)}", gravity=Gravity.WARNS)
-        if found.passed:
-            return found
-        return replace(found, says=f"{found.says} {self.advice}", gravity=self.gravity)
+            return Finding(passed=False, says=f"Could not check: {first_line(error)}")
+        says = found.says if found.passed else f"{found.says} {self.advice}"
+        return replace(found, says=says, gravity=self.gravity)
 
 
 class Loaded:

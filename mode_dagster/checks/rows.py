@@ -123,12 +123,13 @@ def _unknown(endpoint: Endpoint, column: str, known: Sequence[str], loaded: Load
     counts = loaded.all(
         f"SELECT {quoted(column)}, count(*), min({quoted(endpoint.key[0])}) FROM {source} GROUP BY 1 ORDER BY 2 DESC"
     )
-    unknown = [row for row in counts if row[0] is not None and row[0] not in known]
+    rows = sum(count for _, count, _ in counts)
+    unknown = [line for line in counts if line[0] is not None and line[0] not in known]
     return Finding(
         passed=not unknown,
-        says=f"{words(sum(row[1] for row in unknown), 'row')} of {sum(row[1] for row in counts):,} with a word that "
+        says=f"{words(sum(count for _, count, _ in unknown), 'row')} of {rows:,} with a word that "
         "Mode does not document.",
-        numbers={"rows": sum(row[1] for row in counts), "rows_without": sum(row[1] for row in counts if row[0] is None)}
+        numbers={"rows": rows, "rows_without": sum(count for word, count, _ in counts if word is None)}
         | {f"{column}_{word}": count for word, count, _ in counts if word in known},
         columns=[column, "rows", f"for example {endpoint.key[0]}"],
         rows=unknown[:SHOWN],
