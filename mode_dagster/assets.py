@@ -27,7 +27,7 @@ from mode_dagster.contents import look_into
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError, first_line
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import load, load_options, mode_errors, mode_pipeline
+from mode_dagster.extract.pipeline import errors_unwrapped, load, load_options
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.sync import Sync
 from mode_dagster.extract.table import Tally
@@ -35,7 +35,7 @@ from mode_dagster.materialization import FAILED, ledger_metadata, load_metadata,
 from mode_dagster.resources import ModeDltResource
 from mode_dagster.settings import Settings, load_settings
 from mode_dagster.translator import ModeTranslator
-from mode_dagster.workspace import Workspace
+from mode_dagster.workspace import ONLY, Workspace
 
 Listed = StrEnum("Listed", [endpoint.name for endpoint in ENDPOINTS if not endpoint.history])  # type: ignore[misc]
 """The tables of which rows can be found gone."""
@@ -71,21 +71,16 @@ class SyncConfig(dg.Config):
 OP = "mode"
 
 
-def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
-    """All tables of the catalogue, and the ledger, as one subsettable asset definition.
-
-    Args:
-        workspace: What they are called; None means the only workspace.
-    """
-    names = workspace or Workspace()
-    pipeline = mode_pipeline(names.pipeline_name, names.dataset)
+def build_assets(workspace: Workspace = ONLY) -> dg.AssetsDefinition:
+    """All tables of the catalogue, and the ledger, as one subsettable asset definition."""
+    pipeline = workspace.pipeline()
 
     @dlt_assets(
         dlt_source=mode_analytics_source(),
         dlt_pipeline=pipeline,
-        name=names.named(OP),
-        dagster_dlt_translator=ModeTranslator(workspace=names),
-        pool=names.pool,
+        name=workspace.named(OP),
+        dagster_dlt_translator=ModeTranslator(workspace=workspace),
+        pool=workspace.pool,
     )
     def mode(
         context: dg.AssetExecutionContext, config: SyncConfig, mode_dlt: ModeDltResource
@@ -95,9 +90,9 @@ def build_assets(workspace: Workspace | None = None) -> dg.AssetsDefinition:
         def run(source: DltSource) -> list[DltEventType]:
             return list(mode_dlt.run(context=context, dlt_source=source, **load_options()))
 
-        with _as_failure(), _sync(context, config, names, pipeline) as sync:
+        with _load_as_failure(), _sync(context, config, workspace, pipeline) as sync:
             if config.dry_run:
-                _say_plan(context, names, sync, selected - {LEDGER})
+                _say_plan(context, workspace, sync, selected - {LEDGER})
                 return
             # those of the last part stand for all
             (results,) = deque(load(pipeline, sync, selected - {LEDGER}, run), maxlen=1)
@@ -133,7 +128,7 @@ def _tag(context: dg.AssetExecutionContext, settings: Settings) -> None:
 
 
 def _say_plan(context: dg.AssetExecutionContext, workspace: Workspace, sync: Sync, selected: frozenset[str]) -> None:
-    with mode_errors():
+    with errors_unwrapped():
         plan = sync.make_plan(selected)
     context.log.info(f"dry run, nothing is loaded. {plan}")
     for table in plan.tables:
@@ -167,7 +162,7 @@ def _said(tally: Tally) -> str:
 
 
 @contextmanager
-def _as_failure() -> Iterator[None]:
+def _load_as_failure() -> Iterator[None]:
     """What stops the whole load, as a Dagster failure: advice first, no wall of text."""
     try:
         yield
@@ -201,12 +196,12 @@ def say_failures(failures: Mapping[str, str]) -> str:
     return f"{len(failures)} of the tables could not be read completely; all others were loaded.\n{lines}"
 
 
-def build_ledger_check(workspace: Workspace | None = None) -> dg.AssetChecksDefinition:
+def build_ledger_check(workspace: Workspace = ONLY) -> dg.AssetChecksDefinition:
     """Makes a run fail in which any table could not be read, after everything else was done.
 
     In a step of its own, because Dagster abandons all that hangs on a failed step, whatever table it needs.
     """
-    key = (workspace or Workspace()).table_key(LEDGER)
+    key = workspace.table_key(LEDGER)
 
     @dg.asset_check(asset=key, name="every_table_was_read", description="No table failed in the latest sync.")
     def every_table_was_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:

@@ -137,12 +137,12 @@ def plan(name: str) -> None:
 
     Reads the listings and loads nothing.
     """
-    from mode_dagster.extract.pipeline import mode_errors
+    from mode_dagster.extract.pipeline import errors_unwrapped
     from mode_dagster.extract.sync import Sync
     from mode_dagster.settings import load_settings
 
     workspace = _workspace(name)
-    with mode_errors(), Sync(load_settings(workspace.section), pipeline=workspace.pipeline()) as sync:
+    with errors_unwrapped(), Sync(load_settings(workspace.section), pipeline=workspace.pipeline()) as sync:
         planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS))
         asked = sync.client.requests
     rows = [(row.table, f"{row.lists:,}", f"{row.due:,}", f"{row.requests:,}") for row in planned.tables]

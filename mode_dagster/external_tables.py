@@ -26,11 +26,6 @@ An empty key leaves the table out.
 logger = logging.getLogger(__name__)
 
 
-def full_name(database: str | None, schema: str | None, table: str) -> Sequence[str]:
-    """The known parts of the name as the parts of the key."""
-    return [part for part in (database, schema, table) if part]
-
-
 def by_pattern(pattern: str) -> KeyOf:
     """Keys after a pattern such as `{schema}/{table}`, in lower case; parts that are not known are left out."""
 
@@ -41,7 +36,7 @@ def by_pattern(pattern: str) -> KeyOf:
     return key
 
 
-def build_external_tables(workspace: Workspace, key: KeyOf = full_name) -> list[dg.AssetSpec]:
+def build_external_tables(workspace: Workspace, key: KeyOf) -> list[dg.AssetSpec]:
     """The tables that Mode's queries read, as specs of assets that something else makes.
 
     A spec whose key an asset of the same code location has must not be given to its Definitions; for
@@ -59,7 +54,7 @@ def build_external_tables(workspace: Workspace, key: KeyOf = full_name) -> list[
                 asset,
                 description=f"Read by {queries:,} queries of {reports:,} reports in Mode, from {warehouse}.",
                 kinds={warehouse.partition("://")[0]},
-                metadata={"dagster/table_name": ".".join(full_name(database, schema, table))},
+                metadata={"dagster/table_name": ".".join(filter(None, (database, schema, table)))},
             )
     return list(found.values())
 
@@ -73,11 +68,10 @@ def with_external_tables(
         assets: What `mode_dagster.assets.build_assets` gives.
         tables: What `build_external_tables` gives.
     """
-    queries = workspace.table_key("queries")
-    keys = [table.key for table in tables]
-    return assets.map_asset_specs(
-        lambda spec: spec.merge_attributes(deps=keys) if spec.key == queries and keys else spec
-    )
+    if not tables:
+        return assets
+    queries, keys = workspace.table_key("queries"), [table.key for table in tables]
+    return assets.map_asset_specs(lambda spec: spec.merge_attributes(deps=keys) if spec.key == queries else spec)
 
 
 def _read_tables(workspace: Workspace) -> Iterator[tuple[str, str | None, str | None, str, int, int]]:

@@ -18,9 +18,9 @@ from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import (
     database_path,
     destination_type,
+    errors_unwrapped,
     is_duckdb_file,
     load_options,
-    mode_errors,
     no_other_sync,
     read_file,
 )
@@ -50,7 +50,7 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
     """
     _refuse_the_same(file)
     pipeline = workspace.pipeline()
-    with mode_errors(), no_other_sync(pipeline), read_file(str(file)) as old:
+    with errors_unwrapped(), no_other_sync(pipeline), read_file(str(file)) as old:
         # an empty destination makes dlt forget what it knows of the file: its tables, and what is still to be loaded
         pipeline.sync_destination()
         with open_warehouse(pipeline) as warehouse:

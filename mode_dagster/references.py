@@ -22,7 +22,7 @@ import dagster as dg
 
 from mode_dagster.lineage import VERSION, Status
 from mode_dagster.markdown import markdown_table
-from mode_dagster.models.mart import RETRY, as_failure, mart_spec
+from mode_dagster.models.mart import RETRY, mart_spec, model_as_failure
 from mode_dagster.reference_tables import (
     DESCRIBED,
     DESCRIPTIONS,
@@ -58,7 +58,7 @@ def build_references(workspace: Workspace) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, mode_warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
         began = time.monotonic()
-        with as_failure(), mode_warehouse.open(workspace) as warehouse:
+        with model_as_failure(), mode_warehouse.open(workspace) as warehouse:
             queries = loaded_queries(warehouse, workspace)
             known = known_answers(warehouse, workspace, queries)
         context.log.info(f"{len(queries):,} queries; answers are known for {len(known):,} texts")

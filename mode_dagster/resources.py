@@ -64,14 +64,11 @@ class ModeDuckDBResource(DuckDBResource):
 class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     """The tables, in whichever destination is set."""
 
-    database: str = ""
-    """A DuckDB file; empty means the destination that the tables are loaded into."""
-
     @contextmanager
     def open(self, workspace: Workspace) -> Iterator[Warehouse]:
         """The destination with the tables of a workspace, as long as the context lasts."""
-        if self.database or is_duckdb_file():
-            with ModeDuckDBResource(database=self.database).get_connection() as connection:
+        if is_duckdb_file():
+            with ModeDuckDBResource().get_connection() as connection:
                 yield DuckDBWarehouse(connection)
         else:
             with open_warehouse(workspace.pipeline()) as warehouse:

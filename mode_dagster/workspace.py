@@ -106,3 +106,7 @@ class Workspace:
     @property
     def _prefix(self) -> Sequence[str]:
         return self.key_prefix or ([self.name] if self.name else [])
+
+
+ONLY = Workspace()
+"""The one of a location that has no other."""

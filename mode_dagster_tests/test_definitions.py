@@ -19,7 +19,7 @@ from mode_dagster.build import build_mode_definitions
 from mode_dagster.extract import __main__ as extract
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import DestinationError, ModeConfigError
-from mode_dagster.extract.pipeline import database_path, mode_errors
+from mode_dagster.extract.pipeline import database_path, errors_unwrapped
 from mode_dagster.sandbox import Fault, serve
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.conftest import SMALL
@@ -96,7 +96,7 @@ def test_what_a_server_says_is_not_held_against_the_duckdb_file(monkeypatch):
     refused = DestinationConnectionError(
         "postgres", "data", "", Exception('permission denied for database "analytics"')
     )
-    with pytest.raises(DestinationError, match="postgres: permission denied for database") as said, mode_errors():
+    with pytest.raises(DestinationError, match="postgres: permission denied for database") as said, errors_unwrapped():
         raise refused
     assert "duckdb" not in str(said.value)
 
@@ -173,7 +173,7 @@ def test_credentials_that_are_missing_are_named_as_they_are_set(monkeypatch):
     monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
     missing = ConfigFieldMissingException(AzureCredentialsWithoutDefaults(), {"azure_storage_sas_token": []})
     name = "DESTINATION__FILESYSTEM__CREDENTIALS__AZURE_STORAGE_SAS_TOKEN"
-    with pytest.raises(ModeConfigError, match=f"not set: {name}"), mode_errors():
+    with pytest.raises(ModeConfigError, match=f"not set: {name}"), errors_unwrapped():
         raise missing
 
 

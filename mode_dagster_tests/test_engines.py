@@ -26,7 +26,7 @@ from sqlglot.tokens import TokenType
 from mode_dagster.answers import three_answers
 from mode_dagster.checks import checks_of
 from mode_dagster.checks.loaded import Loaded
-from mode_dagster.external_tables import build_external_tables
+from mode_dagster.external_tables import build_external_tables, by_pattern
 from mode_dagster.extract import gone, stored
 from mode_dagster.extract import pipeline as pipelines
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
@@ -47,6 +47,7 @@ from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.loaded_file import load_once
 
 ONLY = Workspace()
+FULL_NAME = by_pattern("{database}/{schema}/{table}")
 PAGE = Path(__file__).parents[1] / "docs" / "destinations.md"
 
 
@@ -173,7 +174,7 @@ def ask_everything(warehouse, pipeline) -> None:
             assert not check.find(checked).says.startswith("Could not check")
     three_answers(ONLY)
     failing_reports(ONLY, told=["x"])
-    build_external_tables(ONLY)
+    build_external_tables(ONLY, FULL_NAME)
 
 
 COMMON = {

@@ -8,7 +8,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from mode_dagster.extract.pipeline import BLOCK_SIZE
+from mode_dagster.extract.pipeline import BLOCK_SIZE, database_path
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models import MODELS, ModelError, build_model_checks, build_models, read_models, render, run_model
 from mode_dagster.models.build import violations
@@ -296,8 +296,8 @@ def test_cells_stay_cells_whatever_people_write():
 class Warehouse:
     """Two models over known rows in a file, and Dagster to run them."""
 
-    def __init__(self, path: Path, folder: Path, instance: dg.DagsterInstance) -> None:
-        self.resource = WarehouseResource(database=str(path))
+    def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        self.resource = WarehouseResource()
         self.instance = instance
         self.folder = folder
 
@@ -316,18 +316,19 @@ class Warehouse:
         return dg.materialize(self.assets, **how)
 
     def execute(self, sql: str) -> list[tuple]:
-        with duckdb.connect(self.resource.database) as connection:
+        with duckdb.connect(database_path()) as connection:
             return connection.execute(sql).fetchall()
 
 
 @pytest.fixture
-def warehouse(tmp_path, write):
+def warehouse(tmp_path, write, monkeypatch):
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "known.duckdb"))
     write(WORDS, "words")
     folder = write(HEAD + SELECT).parent
     with duckdb.connect(str(tmp_path / "known.duckdb")) as connection:
         known_rows(connection, reports=[{"token": "r1", "name": "Sales | <b>"}, {"token": "r2", "name": "Costs"}])
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
-        yield Warehouse(tmp_path / "known.duckdb", folder, instance)
+        yield Warehouse(folder, instance)
 
 
 def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -406,7 +407,7 @@ class Locked(WarehouseResource):
 
     @contextlib.contextmanager
     def open(self, workspace):
-        marker = Path(self.database).with_suffix(".tried")
+        marker = Path(database_path()).with_suffix(".tried")
         if not marker.exists():
             marker.touch()
             raise duckdb.IOException("Could not set lock on file")
@@ -415,7 +416,7 @@ class Locked(WarehouseResource):
 
 
 def test_a_locked_file_is_tried_again(warehouse):
-    resources = {"mode_warehouse": Locked(database=warehouse.resource.database)}
+    resources = {"mode_warehouse": Locked()}
     result = warehouse.run(resources=resources, selection=[dg.AssetKey(["mode_marts", "names"])])
     assert result.success
     assert len([event for event in result.all_events if event.is_step_up_for_retry]) == 1

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from mode_dagster.assets import build_assets
-from mode_dagster.external_tables import build_external_tables, with_external_tables
+from mode_dagster.external_tables import build_external_tables, by_pattern, with_external_tables
 from mode_dagster.lineage import References, Status
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
@@ -24,6 +24,7 @@ from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.known_rows import found, known_rows
 
 ONLY = Workspace()
+FULL_NAME = by_pattern("{database}/{schema}/{table}")
 RESOURCES = {"mode_dlt": ModeDltResource(), "mode_warehouse": WarehouseResource()}
 READ = ("spaces", "reports", "queries", "data_sources", "definitions")
 TRUTH = {
@@ -310,7 +311,7 @@ def test_external_tables_say_who_reads_them(warehouse, materialize):
     queries = [a_query("q1", "select 1 from a.t"), a_query("q2", "select 1 from a.t; insert into w select 1")]
     warehouse(data_sources=[POSTGRES], queries=[*queries, a_query("bad", "select sum(a from guessed")])
     materialize()
-    (table,) = build_external_tables(ONLY)
+    (table,) = build_external_tables(ONLY, FULL_NAME)
     assert table.key == dg.AssetKey(["db", "a", "t"])
     assert table.description == "Read by 2 queries of 1 reports in Mode, from postgres://h:5432."
     assert build_external_tables(ONLY, key=lambda *name: []) == []
@@ -318,10 +319,10 @@ def test_external_tables_say_who_reads_them(warehouse, materialize):
 
 def test_a_location_loads_without_external_tables_when_nothing_was_loaded(caplog, tmp_path):
     caplog.set_level(logging.INFO, "mode_dagster.external_tables")
-    assert build_external_tables(ONLY) == []
+    assert build_external_tables(ONLY, FULL_NAME) == []
     assert "There is no file" in caplog.text
     duckdb.connect(str(tmp_path / "mode_analytics.duckdb")).close()
-    assert build_external_tables(ONLY) == []
+    assert build_external_tables(ONLY, FULL_NAME) == []
     assert '"mode_marts.report_table_references" does not exist' in caplog.text
     assets = build_assets(ONLY)
     assert with_external_tables(assets, ONLY, []).specs_by_key == assets.specs_by_key
@@ -329,7 +330,7 @@ def test_a_location_loads_without_external_tables_when_nothing_was_loaded(caplog
 
 def test_a_location_loads_without_external_tables_where_the_destination_is_not_set_up(caplog, monkeypatch):
     monkeypatch.setenv("DESTINATION_TYPE", "postgres")
-    assert build_external_tables(ONLY) == []
+    assert build_external_tables(ONLY, FULL_NAME) == []
     assert "not set: DESTINATION__POSTGRES__CREDENTIALS" in caplog.text
 
 
@@ -338,7 +339,7 @@ def test_a_location_loads_without_external_tables_while_another_program_has_the_
     command = [sys.executable, "-c", hold, str(tmp_path / "mode_analytics.duckdb")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "open\n"
-        assert build_external_tables(ONLY) == []
+        assert build_external_tables(ONLY, FULL_NAME) == []
         holder.stdin.close()
     assert f"another program has it open (PID {holder.pid})" in caplog.text
 

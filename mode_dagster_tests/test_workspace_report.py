@@ -343,12 +343,13 @@ def test_a_page_that_can_not_be_written_leaves_nothing_behind(put, tmp_path):
     assert {path for path in tmp_path.iterdir() if path.name.endswith(".html") or "report" in path.name} <= before
 
 
-def test_each_workspace_has_its_own_page(put, written, tmp_path):
+def test_each_workspace_has_its_own_page(put, written, tmp_path, monkeypatch):
     acme = Workspace("acme")
     put(acme, **broken_report("Sales of Acme"))
     written(acme)
     assert "Sales of Acme" in (tmp_path / "mode_workspace_report_acme.html").read_text()
-    assert report_path(Workspace(), "/data/x.duckdb") == Path("/data/mode_workspace_report.html")
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", "/data/x.duckdb")
+    assert report_path(Workspace()) == Path("/data/mode_workspace_report.html")
 
 
 def test_the_asset_shows_its_charts_and_names_nobody(put, written):

@@ -19,7 +19,7 @@ with app.setup:
     from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
     from mode_dagster.extract.errors import ModeError
-    from mode_dagster.extract.pipeline import database_path, mode_errors, mode_pipeline
+    from mode_dagster.extract.pipeline import database_path, errors_unwrapped, mode_pipeline
 
 
 @app.function
@@ -27,7 +27,7 @@ with app.setup:
 def sentences():
     """Shows a sentence in the place of a cell that can't read: the file is open elsewhere, or a table is not there."""
     try:
-        with mode_errors():
+        with errors_unwrapped():
             yield
     except DatabaseUndefinedRelation as error:
         said = str(error).splitlines()[0]

@@ -109,7 +109,7 @@ def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
         ModeConfigError: The destination is not known, or the DuckDB file is called like the dataset, which DuckDB
             can't tell apart.
     """
-    with mode_errors():
+    with errors_unwrapped():
         pipeline = dlt.pipeline(name, destination=_destination(dataset), dataset_name=dataset)
     # dlt 1.31 would put an interruption off, and forget one that comes with the last file of a load; what it cuts short
     # is loaded first in the next sync
@@ -151,7 +151,7 @@ def read_warehouse(name: str = PIPELINE, dataset: str = DATASET) -> Iterator[War
         with read_file(database_path()) as file:
             yield file
         return
-    with mode_errors(), ExitStack() as stack:
+    with errors_unwrapped(), ExitStack() as stack:
         try:
             warehouse = stack.enter_context(open_warehouse(mode_pipeline(name, dataset)))
         except DestinationConnectionError as error:
@@ -218,7 +218,7 @@ def load(
     def run_selected(source: DltSource) -> LoadInfo:
         return pipeline.run(source.with_resources(*selected), **load_options())
 
-    with mode_errors(), no_other_sync(pipeline):
+    with errors_unwrapped(), no_other_sync(pipeline):
         if pipeline.has_pending_data:
             # dagster-dlt would drop what an earlier run had fetched and not loaded, requests and all
             pipeline.run()
@@ -285,7 +285,7 @@ def _forget_packages(pipeline: Pipeline) -> None:
 
 
 @contextmanager
-def mode_errors() -> Iterator[None]:
+def errors_unwrapped() -> Iterator[None]:
     """Takes our own errors out of dlt's, which repeat them over hundreds of lines, and names what is wrong with a file.
 
     Raises:

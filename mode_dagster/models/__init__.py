@@ -18,7 +18,7 @@ import dagster as dg
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models.build import Built, ModelError, key_check, run_model, table_name, violations
 from mode_dagster.models.header import Model, read_model
-from mode_dagster.models.mart import RETRY, as_failure, mart_spec
+from mode_dagster.models.mart import RETRY, mart_spec, model_as_failure
 from mode_dagster.models.statement import column_lineage, reads, render
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.translator import code_reference
@@ -83,7 +83,7 @@ def _asset(model: Model, workspace: Workspace, models: Mapping[str, Model]) -> d
     )
     def build(context: dg.AssetExecutionContext, mode_warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         began = time.monotonic()
-        with as_failure(), mode_warehouse.open(workspace) as warehouse:
+        with model_as_failure(), mode_warehouse.open(workspace) as warehouse:
             built = run_model(warehouse, model, workspace, _start(context.instance, context.run))
         numbers = _numbers(model, built, time.monotonic() - began)
         # not in the spec, because it would make loading the definitions a second slower
@@ -107,7 +107,7 @@ def _checks(model: Model, workspace: Workspace) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, mode_warehouse: WarehouseResource
     ) -> Iterator[dg.AssetCheckResult]:
         now = _start(context.instance, context.run)
-        with as_failure(), mode_warehouse.open(workspace) as warehouse:
+        with model_as_failure(), mode_warehouse.open(workspace) as warehouse:
             found = [violations(warehouse, model, spec.name, workspace, now) for spec in specs]
         yield from map(_check_result, specs, found)
 

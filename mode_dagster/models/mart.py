@@ -50,7 +50,7 @@ def mart_spec(
 
 
 @contextmanager
-def as_failure() -> Iterator[None]:
+def model_as_failure() -> Iterator[None]:
     """What can't be built as a Dagster failure that isn't tried again; a locked file is."""
     try:
         yield

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from mode_dagster.extract.pipeline import database_path
-from mode_dagster.models.mart import RETRY, as_failure, mart_spec
+from mode_dagster.models.mart import RETRY, mart_spec, model_as_failure
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import READS, Facts, read_facts
@@ -30,10 +30,9 @@ def build_workspace_report(workspace: Workspace) -> dg.AssetsDefinition:
         name=spec.key.to_python_identifier(), description=spec.description, specs=[spec], retry_policy=RETRY
     )
     def write(mode_warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
-        with as_failure(), mode_warehouse.open(workspace) as warehouse:
+        with model_as_failure(), mode_warehouse.open(workspace) as warehouse:
             facts = read_facts(warehouse, workspace)
-        path = report_path(workspace, mode_warehouse.database)
-        return dg.MaterializeResult(metadata=_write(facts, workspace, path))
+        return dg.MaterializeResult(metadata=_write(facts, workspace))
 
     return write
 
@@ -47,22 +46,18 @@ The file is beside the DuckDB file, or in the current folder. It needs no networ
 put it on any web space. It names reports, their owners and errors: whoever gets it can read those."""
 
 
-def report_path(workspace: Workspace, database: str = "") -> Path:
-    """Where a workspace's page is: beside the DuckDB file; in the current folder where there is none.
-
-    Args:
-        database: The DuckDB file; empty means the one that is loaded into.
-    """
-    return Path(database or database_path()).absolute().parent / f"{workspace.named('mode_workspace_report')}.html"
+def report_path(workspace: Workspace) -> Path:
+    """Where a workspace's page is: beside the DuckDB file; in the current folder where there is none."""
+    return Path(database_path()).parent / f"{workspace.named('mode_workspace_report')}.html"
 
 
-def _write(facts: Facts, workspace: Workspace, path: Path) -> dict[str, Any]:
+def _write(facts: Facts, workspace: Workspace) -> dict[str, Any]:
     """Draws the page and puts it in its place; gives what the asset's page in Dagster shows."""
     # altair takes a second to load, which only a run should wait for
     from mode_dagster.workspace_report.charts import draw
     from mode_dagster.workspace_report.page import render_page
 
-    charts = draw(facts)
+    charts, path = draw(facts), report_path(workspace)
     page = render_page(facts, charts, workspace.marts, datetime.now(UTC))
     _replace(path, page)
     return {
