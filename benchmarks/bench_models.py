@@ -19,7 +19,7 @@ from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.statement import reads
 from mode_dagster.warehouse import DuckDBWarehouse
-from mode_dagster.warehouse.base import TYPES
+from mode_dagster.warehouse.interface import TYPES
 from mode_dagster.workspace import Workspace
 
 NOW = datetime(2026, 6, 17, 12, 20, tzinfo=UTC)

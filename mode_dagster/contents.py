@@ -17,7 +17,7 @@ from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.warehouse import Warehouse, open_warehouse
-from mode_dagster.warehouse.base import quoted
+from mode_dagster.warehouse.sql import quoted
 
 SAMPLE_ROWS = 5
 SAMPLE_COLUMNS = 4

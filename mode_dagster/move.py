@@ -28,7 +28,7 @@ from mode_dagster.extract.rows import Row
 from mode_dagster.extract.source import Reader, mode_analytics_source
 from mode_dagster.models import MODELS
 from mode_dagster.warehouse import DuckDBWarehouse, open_warehouse
-from mode_dagster.warehouse.base import loadable
+from mode_dagster.warehouse.reload import loadable
 from mode_dagster.workspace import Workspace
 
 BATCH = 5_000

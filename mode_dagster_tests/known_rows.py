@@ -11,7 +11,7 @@ import duckdb
 
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
 from mode_dagster.extract.pipeline import DATASET
-from mode_dagster.warehouse.base import TYPES
+from mode_dagster.warehouse.interface import TYPES
 
 
 def known_rows(

@@ -24,7 +24,7 @@ from mode_dagster.models.build import key_check, violations
 from mode_dagster.reference_tables import DESCRIBED, answer_all, known_answers, loaded_queries, write_tables
 from mode_dagster.sandbox import Fault
 from mode_dagster.warehouse import DuckDBWarehouse, MissingError, Rows, Warehouse, WarehouseError, open_warehouse
-from mode_dagster.warehouse.base import TYPES as TYPES_OF_DUCKDB
+from mode_dagster.warehouse.interface import TYPES as TYPES_OF_DUCKDB
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import read_facts
 from mode_dagster_tests.conftest import NOON

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, counted_words, label
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Column, Endpoint
 from mode_dagster.extract.ledger import COMPLETE, EMPTY, HISTORY_DAYS
-from mode_dagster.warehouse.base import literal, quoted
+from mode_dagster.warehouse.sql import literal, quoted
 
 
 class Compared(NamedTuple):

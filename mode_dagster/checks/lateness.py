@@ -13,7 +13,7 @@ from mode_dagster.checks.counters import owner_of
 from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, found_wrong, interval, label, moment
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
 from mode_dagster.markdown import words
-from mode_dagster.warehouse.base import quoted
+from mode_dagster.warehouse.sql import quoted
 
 LATE = timedelta(hours=1)
 """How late a run may start."""

@@ -15,7 +15,8 @@ from mode_dagster.extract.errors import first_line
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY, completed
 from mode_dagster.markdown import words
 from mode_dagster.warehouse import Warehouse, WarehouseError
-from mode_dagster.warehouse.base import Excerpt, literal
+from mode_dagster.warehouse.interface import Excerpt
+from mode_dagster.warehouse.sql import literal
 
 SHOWN = 20
 """Offending rows that are shown."""

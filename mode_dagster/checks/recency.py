@@ -25,7 +25,7 @@ from mode_dagster.checks.loaded import (
 from mode_dagster.extract.endpoints import Endpoint, spoken
 from mode_dagster.extract.ledger import COMPLETE, HISTORY_DAYS, REFUSED
 from mode_dagster.freshness import LIMITS
-from mode_dagster.warehouse.base import literal, quoted
+from mode_dagster.warehouse.sql import literal, quoted
 
 QUIET = timedelta(days=7)
 """A workspace in which nobody did anything for so long is unusual."""

@@ -24,7 +24,7 @@ from mode_dagster.checks.loaded import (
 )
 from mode_dagster.extract.endpoints import Column, Endpoint
 from mode_dagster.markdown import words
-from mode_dagster.warehouse.base import literal, not_a_key, quoted
+from mode_dagster.warehouse.sql import literal, not_a_key, quoted
 
 SKEW = timedelta(minutes=5)
 """How far Mode's clock may be ahead of ours."""

@@ -15,7 +15,7 @@ from dlt.pipeline.pipeline import Pipeline
 from mode_dagster.extract.endpoints import BY_NAME, FINISHED, Endpoint
 from mode_dagster.extract.ledger import LEDGER, REFUSED, Entry, Values, completed
 from mode_dagster.warehouse import Warehouse, is_made, open_warehouse
-from mode_dagster.warehouse.base import literal
+from mode_dagster.warehouse.sql import literal
 
 STUCK = timedelta(days=7)
 """A run that has not finished after so long never will; it is not looked at again."""

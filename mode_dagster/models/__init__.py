@@ -22,7 +22,7 @@ from mode_dagster.models.mart import RETRY, mart_spec, model_as_failure
 from mode_dagster.models.statement import column_lineage, reads, render
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.translator import code_reference
-from mode_dagster.warehouse.base import Excerpt
+from mode_dagster.warehouse.interface import Excerpt
 from mode_dagster.workspace import MARTS, Workspace
 
 __all__ = [

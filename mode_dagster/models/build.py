@@ -14,7 +14,8 @@ from typing import Any
 from mode_dagster.models.header import Model
 from mode_dagster.models.statement import reads, render
 from mode_dagster.warehouse import Warehouse, WarehouseError
-from mode_dagster.warehouse.base import Excerpt, not_a_key
+from mode_dagster.warehouse.interface import Excerpt
+from mode_dagster.warehouse.sql import not_a_key
 from mode_dagster.workspace import Workspace
 
 

@@ -20,7 +20,7 @@ from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import first_line
 from mode_dagster.extract.pipeline import DATASET
 from mode_dagster.models.header import Model
-from mode_dagster.warehouse.base import TYPES
+from mode_dagster.warehouse.interface import TYPES
 from mode_dagster.workspace import MARTS, Workspace
 
 CLOCKS = frozenset({"now", "today", "get_current_timestamp", "transaction_timestamp", "current_localtimestamp"})

@@ -14,8 +14,8 @@ from dlt.common.exceptions import DltException
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.pipeline import Pipeline
 
-from mode_dagster.warehouse.base import MissingError, NoWarehouseError, Rows, Warehouse, WarehouseError
 from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
+from mode_dagster.warehouse.interface import MissingError, NoWarehouseError, Rows, Warehouse, WarehouseError
 
 __all__ = [
     "DuckDBWarehouse",

@@ -14,7 +14,8 @@ from typing import Any
 import duckdb
 from dlt.common.json import json
 
-from mode_dagster.warehouse.base import MissingError, Rows, Warehouse, WarehouseError, literal, quoted
+from mode_dagster.warehouse.interface import MissingError, Rows, Warehouse, WarehouseError
+from mode_dagster.warehouse.sql import literal, quoted
 
 BATCH = 10_000
 """Rows that are handed over at once."""

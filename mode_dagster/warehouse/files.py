@@ -30,8 +30,10 @@ from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.pipeline.pipeline import Pipeline
 from sqlglot import exp
 
-from mode_dagster.warehouse.base import TYPES, Rows, literal, loadable, quoted
 from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
+from mode_dagster.warehouse.interface import TYPES, Rows
+from mode_dagster.warehouse.reload import loadable
+from mode_dagster.warehouse.sql import literal, quoted
 
 GONE = "_is_gone"
 """Marks a row that was deleted; the view leaves it out."""

@@ -17,8 +17,9 @@ from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from mode_dagster.warehouse.base import MissingError, Rows, Warehouse, WarehouseError, literal, quoted
 from mode_dagster.warehouse.engines import ENGINES, named, translated, typed
+from mode_dagster.warehouse.interface import MissingError, Rows, Warehouse, WarehouseError
+from mode_dagster.warehouse.sql import literal, quoted
 
 LONGEST = 200_000
 """Characters of the rows of one INSERT; BigQuery takes a million."""

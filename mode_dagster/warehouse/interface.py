@@ -1,7 +1,7 @@
 """What can be done with the tables, whichever destination keeps them.
 
 Here: the one interface that models, checks and answers are written against, and its errors.
-Not here: how a destination does it (`duckdb_file`, `files`, `server`).
+Not here: how a destination does it (`duckdb_file`, `files`, `server`), writing SQL (`sql`).
 
 SQL is DuckDB's everywhere; names of tables are `schema.table`.
 """
@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from dlt.common.json import json
+from mode_dagster.warehouse.sql import literal, quoted
 
 TYPES: Mapping[str, str] = {
     "text": "VARCHAR",
@@ -157,33 +157,3 @@ class Warehouse(ABC):
     def column_names(self, select: str) -> Sequence[str]:
         """The columns of a query, which is not run."""
         return self.query(f"SELECT * FROM ({select}) AS described LIMIT 0").columns
-
-
-def loadable(row: Mapping[str, Any], documents: Collection[str]) -> dict[str, Any]:
-    """A stored row as dlt loads it again: without what dlt noted of it.
-
-    Args:
-        documents: The columns of JSON, whose values may be texts.
-    """
-    return {
-        column: json.loads(value) if column in documents and isinstance(value, str) else value
-        for column, value in row.items()
-        if not column.startswith("_dlt_")
-    }
-
-
-def not_a_key(table: str, key: Sequence[str]) -> str:
-    """A SELECT of the values of a key that are empty, or there more than once."""
-    columns = ", ".join(map(quoted, key))
-    empty = " OR ".join(f"{quoted(column)} IS NULL" for column in key)
-    return f"SELECT {columns}, count(*) AS times FROM {table} GROUP BY {columns} HAVING count(*) > 1 OR {empty}"
-
-
-def literal(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quoted(name: str) -> str:
-    """A name as SQL writes it."""
-    return f'"{name}"'
