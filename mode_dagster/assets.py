@@ -24,10 +24,12 @@ from dlt.pipeline.pipeline import Pipeline
 from pydantic import Field
 
 from mode_dagster.contents import look_into
+from mode_dagster.extract.destination import load_options
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError, first_line
+from mode_dagster.extract.faults import errors_unwrapped
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import errors_unwrapped, load, load_options
+from mode_dagster.extract.pipeline import load
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.sync import Sync
 from mode_dagster.extract.table import Tally

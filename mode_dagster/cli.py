@@ -21,7 +21,7 @@ from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeError
 
 if TYPE_CHECKING:
-    from mode_dagster.extract.check import Probe
+    from mode_dagster.extract.probe import Probe
     from mode_dagster.workspace import Workspace
 
 
@@ -119,7 +119,7 @@ def endpoints() -> None:
 @named
 def check(name: str) -> None:
     """Check settings, destination, and what this API key can read."""
-    from mode_dagster.extract.check import probe
+    from mode_dagster.extract.probe import probe
     from mode_dagster.settings import load_settings
 
     workspace = _workspace(name)
@@ -137,7 +137,7 @@ def plan(name: str) -> None:
 
     Reads the listings and loads nothing.
     """
-    from mode_dagster.extract.pipeline import errors_unwrapped
+    from mode_dagster.extract.faults import errors_unwrapped
     from mode_dagster.extract.sync import Sync
     from mode_dagster.settings import load_settings
 
@@ -157,7 +157,7 @@ def loaded(name: str) -> None:
 
     Reads Dagster's own records, so DAGSTER_HOME must be the one that the job ran with.
     """
-    from mode_dagster.extract.pipeline import database_path, destination_type, is_duckdb_file
+    from mode_dagster.extract.destination import database_path, destination_type, is_duckdb_file
     from mode_dagster.materialization import last_loads
 
     if not Path(os.environ.get("DAGSTER_HOME") or "/dev/null").is_dir():
@@ -234,8 +234,8 @@ def _destination(workspace: "Workspace") -> "Probe":
     Raises:
         ModeError: No destination of that name is known, or its credentials are not set.
     """
-    from mode_dagster.extract.check import Probe
-    from mode_dagster.extract.pipeline import database_path, destination_type, is_duckdb_file
+    from mode_dagster.extract.destination import database_path, destination_type, is_duckdb_file
+    from mode_dagster.extract.probe import Probe
 
     told = partial(Probe, "destination", needed=True)
     workspace.pipeline()

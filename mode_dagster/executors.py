@@ -11,8 +11,8 @@ from importlib import import_module
 
 import dagster as dg
 
+from mode_dagster.extract.destination import is_duckdb_file
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.extract.pipeline import is_duckdb_file
 from mode_dagster.settings import Executor
 
 

@@ -1,7 +1,7 @@
 """From a DuckDB file to another destination, with the history kept: rows, marks, ledger and snapshots.
 
 Here: reading the file as if it were Mode, so that dlt loads it like any sync.
-Not here: where to (`extract.pipeline`), what is in the tables (`extract.source`).
+Not here: where to (`extract.destination`), what is in the tables (`extract.source`).
 
 After it, the next sync into the new destination asks Mode for what has changed since the last one into the file.
 """
@@ -12,18 +12,12 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mode_dagster.extract.destination import database_path, destination_type, is_duckdb_file, load_options
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import ModeConfigError
+from mode_dagster.extract.faults import errors_unwrapped
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import (
-    database_path,
-    destination_type,
-    errors_unwrapped,
-    is_duckdb_file,
-    load_options,
-    no_other_sync,
-    read_file,
-)
+from mode_dagster.extract.pipeline import no_other_sync, read_file
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.source import Reader, mode_analytics_source
 from mode_dagster.models import MODELS

@@ -13,7 +13,8 @@ import duckdb
 from dagster_dlt import DagsterDltResource
 from dagster_duckdb import DuckDBResource
 
-from mode_dagster.extract.pipeline import database_path, destination_type, is_duckdb_file, make_file
+from mode_dagster.extract.destination import database_path, destination_type, is_duckdb_file
+from mode_dagster.extract.pipeline import make_file
 from mode_dagster.warehouse import DuckDBWarehouse, Warehouse, open_warehouse
 from mode_dagster.workspace import Workspace
 

@@ -1,7 +1,7 @@
 """What the parts of one workspace are called: settings, assets, schemas, jobs, pool.
 
 Here: every name that differs between two workspaces in one code location, derived from one word; its tables, by them.
-Not here: where the tables go (`extract.pipeline`), how Mode is reached (`settings`), what is made of the names
+Not here: where the tables go (`extract.destination`), how Mode is reached (`settings`), what is made of the names
 (`translator`, `jobs`, `models`).
 """
 
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import dagster as dg
 from dlt.pipeline.pipeline import Pipeline
 
+from mode_dagster.extract.destination import DATASET, PIPELINE
 from mode_dagster.extract.endpoints import Family
-from mode_dagster.extract.pipeline import DATASET, PIPELINE, mode_pipeline, read_warehouse
+from mode_dagster.extract.pipeline import mode_pipeline, read_warehouse
 from mode_dagster.settings import SECTION
 from mode_dagster.warehouse import Warehouse
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
+from mode_dagster.extract.destination import DATASET
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
-from mode_dagster.extract.pipeline import DATASET
 from mode_dagster.warehouse.interface import TYPES
 
 

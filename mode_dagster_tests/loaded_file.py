@@ -15,7 +15,8 @@ import pytest
 
 from mode_dagster.checks import checks_of
 from mode_dagster.checks.loaded import Finding, Loaded
-from mode_dagster.extract.pipeline import DATASET, load, mode_pipeline
+from mode_dagster.extract.destination import DATASET
+from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import serve
 from mode_dagster.settings import Settings

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from psycopg2.extras import execute_values
 
-from mode_dagster.extract.pipeline import DATASET
+from mode_dagster.extract.destination import DATASET
 from mode_dagster_tests.loaded_file import File, load_small
 from mode_dagster_tests.processes import HOST, Postgres, postgres
 

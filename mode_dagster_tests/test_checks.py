@@ -8,9 +8,9 @@ from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.build import RESOURCES
 from mode_dagster.checks import build_table_checks, checks_of
 from mode_dagster.checks.loaded import Gravity, Loaded
+from mode_dagster.extract.destination import DATASET
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import DATASET
 from mode_dagster.sandbox import Fault
 from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace

@@ -17,9 +17,10 @@ from dlt.destinations.exceptions import DestinationConnectionError
 
 from mode_dagster.build import build_mode_definitions
 from mode_dagster.extract import __main__ as extract
+from mode_dagster.extract.destination import database_path
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import DestinationError, ModeConfigError
-from mode_dagster.extract.pipeline import database_path, errors_unwrapped
+from mode_dagster.extract.faults import errors_unwrapped
 from mode_dagster.sandbox import Fault, serve
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.conftest import SMALL

@@ -29,10 +29,11 @@ from mode_dagster.checks.loaded import Loaded
 from mode_dagster.external_tables import build_external_tables, by_pattern
 from mode_dagster.extract import gone, stored
 from mode_dagster.extract import pipeline as pipelines
+from mode_dagster.extract.destination import DATASET
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
 from mode_dagster.extract.gone import mark_deleted
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import DATASET, mode_pipeline
+from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import Stored
 from mode_dagster.failing_reports import failing_reports

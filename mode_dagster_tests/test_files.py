@@ -13,8 +13,9 @@ import pytest
 import requests
 
 from mode_dagster.build import RESOURCES, build_mode_definitions
+from mode_dagster.extract.destination import DATASET, PIPELINE, database_path, load_options
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.extract.pipeline import DATASET, PIPELINE, database_path, load_options, mode_pipeline, read_warehouse
+from mode_dagster.extract.pipeline import mode_pipeline, read_warehouse
 from mode_dagster.models import MODELS
 from mode_dagster.warehouse import NoWarehouseError, open_warehouse
 from mode_dagster.workspace import MARTS

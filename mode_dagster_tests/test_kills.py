@@ -17,8 +17,8 @@ import dagster as dg
 import duckdb
 import pytest
 
+from mode_dagster.extract.destination import DATASET, PIPELINE
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import DATASET, PIPELINE
 from mode_dagster.sandbox import Sandbox, SandboxOptions, serve
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.killable import FILES, JOBS, REQUESTS, SECONDS, STATEMENTS, End, Moment, Start, Syncs

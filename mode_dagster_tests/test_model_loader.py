@@ -8,7 +8,8 @@ import dagster as dg
 import duckdb
 import pytest
 
-from mode_dagster.extract.pipeline import BLOCK_SIZE, database_path
+from mode_dagster.extract.destination import database_path
+from mode_dagster.extract.pipeline import BLOCK_SIZE
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models import MODELS, ModelError, build_model_checks, build_models, read_models, render, run_model
 from mode_dagster.models.build import violations

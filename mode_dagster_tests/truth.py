@@ -12,9 +12,9 @@ from typing import Any
 
 import duckdb
 
+from mode_dagster.extract.destination import DATASET
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import DATASET
 from mode_dagster.sandbox import Sandbox
 
 WORDED = frozenset({"name", "email", "archived"})

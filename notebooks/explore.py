@@ -18,8 +18,10 @@ with app.setup:
     import marimo as mo
     from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
+    from mode_dagster.extract.destination import database_path
     from mode_dagster.extract.errors import ModeError
-    from mode_dagster.extract.pipeline import database_path, errors_unwrapped, mode_pipeline
+    from mode_dagster.extract.faults import errors_unwrapped
+    from mode_dagster.extract.pipeline import mode_pipeline
 
 
 @app.function

@@ -1,101 +1,50 @@
-"""Where the rows go: dlt's pipeline, its destination and dataset.
+"""dlt's pipeline: how it is made, read, and loaded without two syncs in each other's way.
 
-Here: names that other tools rely on, what may not be mixed, locks, and the naming of what goes wrong.
-Not here: what is loaded (`source`), Dagster.
+Here: opening the destination, the loads of a sync, locks.
+Not here: which destination it is (`destination`), what is wrong with it (`faults`), what is loaded (`source`), Dagster.
 """
 
-import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import dlt
-from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.destination import Destination
-from dlt.common.exceptions import MissingDependencyException
 from dlt.common.pipeline import LoadInfo
 from dlt.common.storages.load_package import PackageStorage
 from dlt.destinations import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.extract import DltSource
-from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 from duckdb import ConnectionException, IOException, connect
 from duckdb import Error as DuckDBError
 from filelock import FileLock, Timeout
 
+from mode_dagster.extract.destination import (
+    DATASET,
+    PIPELINE,
+    database_path,
+    destination_type,
+    is_duckdb_file,
+    load_options,
+)
 from mode_dagster.extract.endpoints import BY_NAME
-from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeConfigError, ModeError, first_line
+from mode_dagster.extract.errors import DestinationBusy, ModeConfigError, first_line
+from mode_dagster.extract.faults import errors_unwrapped, file_fault
 from mode_dagster.extract.gone import mark_deleted
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.sync import Sync
 from mode_dagster.warehouse import DuckDBWarehouse, NoWarehouseError, Warehouse, is_made, open_warehouse
 
-PIPELINE = "mode_analytics_pipeline"
-DATASET = "mode_analytics_data"
-DATABASE = "mode_analytics.duckdb"
-DESTINATIONS = ("duckdb", "motherduck", "filesystem", "postgres", "redshift", "snowflake", "bigquery", "databricks")
-"""What the tables can be loaded into; docs/destinations.md says what was tried."""
 TAKE_PARQUET = ("motherduck", "filesystem", "snowflake", "bigquery")
 """The others take it only from a bucket between, or with a driver of their own."""
-EXTRAS = {"gs": "gcs", "az": "azure", "abfss": "azure", "deltalake": "delta"}
-"""The extras of this package that bring a driver, where dlt's are called otherwise."""
 KEPT_PACKAGES = 10
 """How many complete loads dlt's working folder tells of: each takes a third of a megabyte, and dlt keeps all."""
-
 BLOCK_SIZE = 65_536
 """Bytes of a DuckDB file that are read and written at once. A sync adds rows to hundreds of columns, and has a block of
 each in memory; with DuckDB's 256 KB that is a sixth of what it takes, and most of a small file."""
-
-FILE_FAULTS = {
-    r"version number \d+|(newer|older) version of DuckDB": "it is of another version of DuckDB. Install that version, "
-    "or name another file in DESTINATION__DUCKDB__CREDENTIALS.",
-    r"not a valid DuckDB": "it is no DuckDB file. Name another one in DESTINATION__DUCKDB__CREDENTIALS.",
-    r"[Cc]orrupt|checksum|Could not read enough bytes|deserialize|INTERNAL Error": "it is damaged. Put a copy of it "
-    "back, or delete it: the next sync loads everything again.",
-    r"No space left|File too large|[Qq]uota exceeded": "the disk is full. Make room and run again; what was loaded is "
-    "intact, and what was fetched is loaded first.",
-    r"[Pp]ermission denied|[Rr]ead-only": "it may not be written. Give this user the right to write it and its folder.",
-    r"Cannot open file .*No such file or directory": "its folder is not there. Make it, or name another file in "
-    "DESTINATION__DUCKDB__CREDENTIALS.",
-}
-"""What DuckDB and the system say, and what to do about it."""
-READ_FAULTS = {"[Pp]ermission denied|[Rr]ead-only": "it may not be read. Give this user the right to read it."}
-"""The same, where nothing is to be written."""
-
-
-def database_path() -> str:
-    """The DuckDB file: as `destination.duckdb.credentials` says, else in the current folder.
-
-    Absolute, because dlt would look for a relative one where the pipeline was first used, be it another checkout.
-    """
-    configured: Any = dlt.secrets.get("destination.duckdb.credentials")
-    if configured is None or isinstance(configured, Mapping):  # dlt takes a table of fields, too
-        configured = dlt.secrets.get("destination.duckdb.credentials.database")
-    return str(Path(str(configured).removeprefix("duckdb:///") if configured else DATABASE).absolute())
-
-
-def destination_type() -> str:
-    """Where the tables go, as dlt calls it: `destination_type`, also under `[pipelines]`; a DuckDB file if not set.
-
-    Raises:
-        ModeConfigError: It is none of those that this project knows.
-    """
-    keys = (f"pipelines.{PIPELINE}.destination_type", "pipelines.destination_type", "destination_type")
-    found = next(filter(None, map(dlt.config.get, keys)), "duckdb")
-    if found not in DESTINATIONS:
-        raise ModeConfigError(
-            f"Could not use the destination {str(found)[:50]!r}. "
-            f"Set DESTINATION_TYPE to one of {', '.join(DESTINATIONS)}."
-        )
-    return str(found)
-
-
-def is_duckdb_file() -> bool:
-    """Whether the tables go into a DuckDB file, which one process has open at a time."""
-    return destination_type() == "duckdb"
 
 
 def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
@@ -171,28 +120,11 @@ def read_file(path: str) -> Iterator[DuckDBWarehouse]:
     try:
         connection = connect(path, read_only=True)
     except (IOException, ConnectionException) as error:
-        if fault := _file_fault(error, path):
+        if fault := file_fault(error, path):
             raise NoWarehouseError(str(fault)) from error
         raise NoWarehouseError(f"Could not open {path}, another program has it open: {first_line(error)}") from error
     with connection:
         yield DuckDBWarehouse(connection)
-
-
-def load_options() -> dict[str, Any]:
-    """What is told to each `run` of the pipeline: the `table_format` of `[destination.filesystem]`, if it has one.
-
-    Raises:
-        ModeConfigError: It is none that works.
-    """
-    found: Any = dlt.config.get("destination.filesystem.table_format")
-    if destination_type() != "filesystem" or not found:
-        return {}
-    if found != "delta":
-        raise ModeConfigError(
-            f"Could not use the table format {str(found)[:50]!r}: set DESTINATION__FILESYSTEM__TABLE_FORMAT to delta, "
-            "or leave it out for plain Parquet."
-        )
-    return {"table_format": found}
 
 
 def load(
@@ -282,97 +214,3 @@ def _forget_packages(pipeline: Pipeline) -> None:
     for load_id in pipeline.list_completed_load_packages()[:-KEPT_PACKAGES]:
         # what can't be deleted now will be another time
         shutil.rmtree(Path(pipeline.working_dir, "load", "loaded", load_id), ignore_errors=True)
-
-
-@contextmanager
-def errors_unwrapped() -> Iterator[None]:
-    """Takes our own errors out of dlt's, which repeat them over hundreds of lines, and names what is wrong with a file.
-
-    Raises:
-        ModeError: What was at the bottom of it.
-    """
-    try:
-        yield
-    except ConfigFieldMissingException as missing:
-        raise _unset(missing) from None
-    except (PipelineStepFailed, DestinationConnectionError, OSError) as failed:
-        for cause in _causes(failed):
-            if isinstance(cause, ConfigFieldMissingException):
-                raise _unset(cause) from None
-            if isinstance(cause, MissingDependencyException):
-                raise _not_installed(cause) from None
-            # what is no Exception is an interruption, which dlt 1.31 wraps like any failure
-            if isinstance(cause, ModeError) or not isinstance(cause, Exception):
-                raise cause from None
-        if named := _file_fault(failed) or _out_of_reach(failed):
-            raise named from None
-        raise
-    except MissingDependencyException as missing:
-        raise _not_installed(missing) from None
-
-
-def _causes(failed: BaseException | None) -> Iterator[BaseException]:
-    """An error and what led to it, from the outside in."""
-    while failed is not None:
-        yield failed
-        failed = failed.__cause__ or failed.__context__
-
-
-def _out_of_reach(failed: BaseException) -> ModeError | None:
-    """That a server could not be reached, in the driver's words; None if that is not it."""
-    refused = next((cause for cause in _causes(failed) if isinstance(cause, DestinationConnectionError)), None)
-    if refused is None:
-        return None
-    kind = destination_type()
-    return DestinationError(
-        f"Could not reach the destination {kind}: {first_line(refused.inner_exc)}. "
-        f"Look at DESTINATION__{kind.upper()}__CREDENTIALS, and whether the server runs and lets this machine in."
-    )
-
-
-def _not_installed(missing: MissingDependencyException) -> ModeConfigError:
-    """Which driver is missing, by the extra of this package that brings it."""
-    named = re.search(r"\[(\w+)\]", " ".join(missing.dependencies))
-    extra = named[1] if named else destination_type()
-    return ModeConfigError(
-        f"Could not use the destination {destination_type()}: its driver is not installed. "
-        f"pip install 'mode-dagster[{EXTRAS.get(extra, extra)}]'."
-    )
-
-
-def _unset(missing: ConfigFieldMissingException) -> ModeConfigError:
-    """Which setting of the destination is missing, in the form of the environment."""
-    kind = destination_type()
-    credentials = "CREDENTIALS__" if "Credentials" in missing.spec_name else ""
-    names = ", ".join(f"DESTINATION__{kind.upper()}__{credentials}{field.upper()}" for field in missing.fields)
-    return ModeConfigError(
-        f"Could not use the destination {kind}: not set: {names}. Set that in the environment, or in .dlt/secrets.toml "
-        f"under [destination.{kind}]; docs/destinations.md has an example."
-    )
-
-
-def _file_fault(failed: Exception, read: str = "") -> ModeError | None:
-    """What is wrong with a DuckDB file or the disk, and what to do; None if that is not it.
-
-    Args:
-        read: The file that was to be read; empty means that the destination was to be written.
-    """
-    said, file = str(failed), read or (database_path() if is_duckdb_file() else "")
-    broken = next((cause for cause in _causes(failed) if isinstance(cause, OSError)), None)
-    if not file and broken is None:  # a server's own words, which may be the same
-        return None
-    if file and "Could not set lock" in said:
-        found = re.search(r"PID \d+", said)
-        holder = found[0] if found else "unknown"
-        return DestinationBusy(
-            f"Could not open {file}: another program has it open ({holder}). "
-            "Close it (a DuckDB shell, a notebook, another load) and run again; DuckDB has one writer."
-        )
-    faults = {**FILE_FAULTS, **READ_FAULTS} if read else FILE_FAULTS
-    advice = next((advice for pattern, advice in faults.items() if re.search(pattern, said)), None)
-    if not advice:
-        return None
-    if read and read != database_path():  # no setting named it
-        advice = advice.replace(" in DESTINATION__DUCKDB__CREDENTIALS", "")
-    where = getattr(broken, "filename", None) or file or "files"
-    return DestinationError(f"Could not read {where}: {advice}" if read else f"Could not write {where}: {advice}")

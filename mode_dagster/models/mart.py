@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from mode_dagster.extract.pipeline import destination_type
+from mode_dagster.extract.destination import destination_type
 from mode_dagster.freshness import DAILY
 from mode_dagster.models.build import ModelError
 from mode_dagster.workspace import Workspace

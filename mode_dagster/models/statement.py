@@ -16,9 +16,9 @@ from sqlglot.errors import SqlglotError
 from sqlglot.lineage import Node, lineage
 from sqlglot.tokenizer_core import Token, TokenType
 
+from mode_dagster.extract.destination import DATASET
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import first_line
-from mode_dagster.extract.pipeline import DATASET
 from mode_dagster.models.header import Model
 from mode_dagster.warehouse.interface import TYPES
 from mode_dagster.workspace import MARTS, Workspace

@@ -1,7 +1,7 @@
 """The tables in a DuckDB file.
 
 Here: DuckDB as it is, with nothing translated.
-Not here: where the file is (`extract.pipeline`).
+Not here: where the file is (`extract.destination`).
 """
 
 # ruff: noqa: S608 - names come from the catalogue and from heads of models that were checked

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from mode_dagster.extract.pipeline import database_path
+from mode_dagster.extract.destination import database_path
 from mode_dagster.models.mart import RETRY, mart_spec, model_as_failure
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.workspace import Workspace
