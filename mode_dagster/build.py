@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from mode_dagster.alerts.sensors import build_sensors
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.checks import build_table_checks
 from mode_dagster.executors import executor_definition
@@ -18,7 +19,6 @@ from mode_dagster.operation import load_operation
 from mode_dagster.references import build_references, build_references_checks
 from mode_dagster.resources import ModeDltResource, ModeDuckDBResource, WarehouseResource
 from mode_dagster.schedules import build_models_sensor, build_schedules
-from mode_dagster.sensors import build_sensors
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report import build_workspace_report
 

@@ -1,7 +1,7 @@
 """What runs by itself, when, where, and who is told: these settings as Dagster would take them.
 
 Here: reading them when the location loads, without any secret, and checking what only Dagster can check.
-Not here: their names and defaults (`settings`), what is made of them (`schedules`, `sensors`).
+Not here: their names and defaults (`settings`), what is made of them (`schedules`, `alerts`).
 """
 
 from dataclasses import fields

@@ -1,7 +1,7 @@
 """What starts by itself: the jobs at their hours, the SQL models after the tables that they read.
 
 Here: schedules, and the sensor that evaluates the models' automation conditions.
-Not here: what a job does (`jobs`), the hours themselves (`settings`), who is told of failures (`sensors`).
+Not here: what a job does (`jobs`), the hours themselves (`settings`), who is told of failures (`alerts`).
 """
 
 from collections.abc import Sequence

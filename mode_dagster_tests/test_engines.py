@@ -23,6 +23,7 @@ from sqlglot import exp
 from sqlglot.errors import UnsupportedError
 from sqlglot.tokens import TokenType
 
+from mode_dagster.alerts.failing_reports import failing_reports
 from mode_dagster.answers import three_answers
 from mode_dagster.checks import checks_of
 from mode_dagster.checks.loaded import Loaded
@@ -36,7 +37,6 @@ from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import Stored
-from mode_dagster.failing_reports import failing_reports
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
 from mode_dagster.reference_tables import answer_all, known_answers, loaded_queries, write_tables

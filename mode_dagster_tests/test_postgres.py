@@ -10,6 +10,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from mode_dagster.alerts.failing_reports import failing_reports
 from mode_dagster.answers import three_answers
 from mode_dagster.build import RESOURCES, build_mode_definitions
 from mode_dagster.checks import checks_of
@@ -19,7 +20,6 @@ from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
 from mode_dagster.extract.errors import ModeListingError
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import mode_pipeline
-from mode_dagster.failing_reports import failing_reports
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
 from mode_dagster.reference_tables import DESCRIBED, answer_all, known_answers, loaded_queries, write_tables

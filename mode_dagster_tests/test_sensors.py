@@ -15,14 +15,14 @@ import pytest
 from dagster._core.events import EngineEventData
 from dagster_shared.error import SerializableErrorInfo
 
+from mode_dagster.alerts.failing_reports import REPORTS_TOLD, Report, failing_reports, observations, reports_message
+from mode_dagster.alerts.sensors import TICKS_TO_TELL, build_sensors
+from mode_dagster.alerts.webhook import BLOCK_LENGTH, BLOCKS, Message, NotTold, cut, escaped, link, post
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.build import RESOURCES
-from mode_dagster.failing_reports import REPORTS_TOLD, Report, failing_reports, observations, reports_message
 from mode_dagster.jobs import build_jobs
 from mode_dagster.sandbox import Fault, World, serve
-from mode_dagster.sensors import TICKS_TO_TELL, build_sensors
 from mode_dagster.settings import ENV_PREFIX, Operation
-from mode_dagster.webhook import BLOCK_LENGTH, BLOCKS, Message, NotTold, cut, escaped, link, post
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.conftest import SMALL
 from mode_dagster_tests.known_rows import known_rows
@@ -47,7 +47,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver(monkeypatch) -> Iterator[Receiver]:
-    monkeypatch.setattr("mode_dagster.webhook.PAUSE", 0)
+    monkeypatch.setattr("mode_dagster.alerts.webhook.PAUSE", 0)
     state = Receiver()
 
     class Handler(BaseHTTPRequestHandler):

@@ -31,7 +31,7 @@ from dlt.pipeline.pipeline import Pipeline
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Route
 from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, REFUSED, completed, is_listing
 from mode_dagster.warehouse import Warehouse, open_warehouse
-from mode_dagster.warehouse.base import literal
+from mode_dagster.warehouse.sql import literal
 
 
 def mark_deleted(pipeline: Pipeline, listing: Listing, now: datetime) -> Mapping[str, int]:

@@ -13,14 +13,14 @@ from logging import Logger
 
 import dagster as dg
 
-from mode_dagster.failing_reports import Report, failing_reports, observations, reports_message
+from mode_dagster.alerts.failing_reports import Report, failing_reports, observations, reports_message
+from mode_dagster.alerts.run_failure import run_failed
+from mode_dagster.alerts.webhook import Message, NotTold, post
 from mode_dagster.jobs import Job
 from mode_dagster.operation import load_operation
-from mode_dagster.run_failure import run_failed
 from mode_dagster.schedules import unfinished_run
 from mode_dagster.settings import Operation
 from mode_dagster.warehouse import MissingError, NoWarehouseError
-from mode_dagster.webhook import Message, NotTold, post
 from mode_dagster.workspace import Workspace
 
 TICKS_TO_TELL = 5

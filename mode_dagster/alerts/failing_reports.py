@@ -13,8 +13,8 @@ from typing import Any
 
 import dagster as dg
 
+from mode_dagster.alerts.webhook import Message, clock, escaped, link
 from mode_dagster.warehouse.sql import literal
-from mode_dagster.webhook import Message, clock, escaped, link
 from mode_dagster.workspace import Workspace
 
 REPORTS_TOLD = 20
