@@ -22,7 +22,7 @@ from mode_dagster.warehouse.sql import quoted
 SAMPLE_ROWS = 5
 SAMPLE_COLUMNS = 4
 """As many as the page shows side by side in a window of ordinary width."""
-SHOWN = (
+TELLING = (
     *("name", "title", "query_name", "endpoint", "action", "token", "state", "outcome", "rows"),
     *("chart_type", "data_type", "filter_type", "adapter", "database", "frequency", "cron_hour"),
     *("space_type", "group_type", "entity_type", "accessor_type", "member_type", "plan_code", "error_code"),
@@ -88,4 +88,4 @@ def shown(table: str, columns: Collection[str]) -> Sequence[str]:
     """Those of a table's columns that a sample shows."""
     endpoint = BY_NAME.get(table)
     personal = {column.name for column in endpoint.all_columns if column.personal} if endpoint else set()
-    return [name for name in SHOWN if name in columns and name not in personal][:SAMPLE_COLUMNS]
+    return [name for name in TELLING if name in columns and name not in personal][:SAMPLE_COLUMNS]

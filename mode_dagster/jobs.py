@@ -14,7 +14,7 @@ from mode_dagster.assets import OP, SyncConfig
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.workspace import Workspace
 
-HOURLY = ("reports", "runs", "query_runs", LEDGER)
+HOURLY_TABLES = ("reports", "runs", "query_runs", LEDGER)
 RETRY = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 """For outages; what trying again can't help (credentials, settings) says so itself and is not tried again."""
 
@@ -36,7 +36,7 @@ def build_jobs(
     """
     computed = dg.AssetSelection.assets(*models)
     everything = dg.AssetSelection.assets(tables) | computed
-    hourly = dg.AssetSelection.assets(*(workspace.table_key(table) for table in HOURLY))
+    hourly = dg.AssetSelection.assets(*(workspace.table_key(table) for table in HOURLY_TABLES))
     job = partial(dg.define_asset_job, op_retry_policy=retry, executor_def=executor)
     return [
         job(

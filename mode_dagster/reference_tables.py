@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mode_dagster.lineage import VERSION, References, Request, TableReference, parse_all, reached
+from mode_dagster.lineage import PARSER_VERSION, References, Request, TableReference, parse_all, reached
 from mode_dagster.models.build import need_tables
 from mode_dagster.warehouse import MissingError, Warehouse
 from mode_dagster.workspace import Workspace
@@ -144,7 +144,7 @@ def loaded_queries(warehouse: Warehouse, workspace: Workspace) -> Sequence[Query
 def _query(row: Sequence[Any], definitions: Mapping[str, str]) -> Query:
     token, report, source, text, adapter, database, host, port = row
     request = Request(text, adapter, database, reached(text or "", definitions))
-    depends_on = [VERSION, text, adapter, database, dict(request.definitions)]
+    depends_on = [PARSER_VERSION, text, adapter, database, dict(request.definitions)]
     text_hash = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]
     return Query(token, report, source, f"{host}:{port}" if host and port else host, request, text_hash)
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import dagster as dg
 
-from mode_dagster.lineage import VERSION, Status
+from mode_dagster.lineage import PARSER_VERSION, Status
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models.mart import RETRY, mart_spec, model_as_failure
 from mode_dagster.reference_tables import (
@@ -127,7 +127,7 @@ def _spec(table: str, workspace: Workspace) -> dg.AssetSpec:
             "dagster/table_name": f"{workspace.marts}.{table}",
             "dagster/column_schema": dg.TableSchema(columns=columns),
         },
-        code_version=str(VERSION),
+        code_version=str(PARSER_VERSION),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mode_dagster.checks.counters import owner_of
-from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, found_wrong, interval, label, moment
+from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, found_wrong, interval, label, sql_time
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
 from mode_dagster.markdown import words
 from mode_dagster.warehouse.sql import quoted
@@ -57,7 +57,7 @@ def _late(endpoint: Endpoint, owner: Endpoint, schedules: str, known: datetime, 
     A schedule is read again when its report moves, so its next run, when it has passed, is the one that was left out.
     """
     column = quoted(endpoint.list_columns[0])
-    late = moment(known - LATE)
+    late = sql_time(known - LATE)
     there = loaded.columns(owner.name)
     creator, archived, last_run = (
         f"o.{field}" if field in there else empty

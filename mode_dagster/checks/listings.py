@@ -8,7 +8,7 @@ Not here: rows that a list should have (`counters`).
 
 from functools import partial
 
-from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, moment
+from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, sql_time
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.extract.ledger import REFUSED
 from mode_dagster.extract.table import SHRUNK, SHRUNK_FROM
@@ -49,7 +49,7 @@ def _gone(endpoint: Endpoint, loaded: Loaded) -> Finding:
     since = loaded.read_at(*_line(endpoint))
     if since is None:
         raise NotLoadedError("the ledger knows nothing of this table")
-    just_gone = f"deleted_at >= {moment(since)}"
+    just_gone = f"deleted_at >= {sql_time(since)}"
     live, gone = loaded.row(f"SELECT count(*) FILTER (deleted_at IS NULL), count(*) FILTER ({just_gone}) FROM {source}")
     there = loaded.columns(endpoint.name)
     labels = [column for column in ("name", "title", "report_token") if column in there]
@@ -121,7 +121,7 @@ def _unread(loaded: Loaded) -> Finding:
             JOIN (VALUES {limits}) AS limits(endpoint, hours) ON limits.endpoint = l.endpoint
         )
         SELECT endpoint, count(*) AS lists, min(read_at) AS oldest, max(read_at) AS newest, min(hours) AS hours,
-            min(read_at) < {moment(loaded.now)} - min(hours) * INTERVAL '1 hour' AS is_old
+            min(read_at) < {sql_time(loaded.now)} - min(hours) * INTERVAL '1 hour' AS is_old
         FROM ledger
         WHERE (parent = '') = (newest_parent = '') AND (parent = '' OR endpoint NOT IN ({versioned}))
         GROUP BY endpoint

@@ -151,7 +151,7 @@ def key_of(table: str) -> Sequence[str]:
     return LEDGER_KEY if table == LEDGER else BY_NAME[table].key
 
 
-def moment(value: datetime) -> str:
+def sql_time(value: datetime) -> str:
     """A point in time as SQL writes it."""
     return f"TIMESTAMPTZ '{value.astimezone(UTC).isoformat()}'"
 

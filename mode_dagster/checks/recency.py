@@ -20,7 +20,7 @@ from mode_dagster.checks.loaded import (
     found_wrong,
     interval,
     label,
-    moment,
+    sql_time,
 )
 from mode_dagster.extract.endpoints import Endpoint, spoken
 from mode_dagster.extract.ledger import COMPLETE, HISTORY_DAYS, REFUSED
@@ -121,7 +121,7 @@ def _edits_behind(endpoint: Endpoint, owner: Endpoint, loaded: Loaded) -> Findin
     listed = loaded.read_at(owner.name)
     if listed is None:
         raise NotLoadedError(f"the ledger knows nothing of the {owner.name}")
-    old = moment(listed - LIMITS[endpoint.family].warn)
+    old = sql_time(listed - LIMITS[endpoint.family].warn)
     behind = loaded.wrong(
         f"""
         WITH ledger AS (SELECT * FROM {loaded.ledger()} WHERE endpoint = {literal(endpoint.name)}),

@@ -20,7 +20,7 @@ from mode_dagster.checks.loaded import (
     NotLoadedError,
     found_wrong,
     key_of,
-    moment,
+    sql_time,
 )
 from mode_dagster.extract.endpoints import Column, Endpoint
 from mode_dagster.markdown import words
@@ -101,7 +101,7 @@ def _future(endpoint: Endpoint, times: Sequence[str], loaded: Loaded) -> Finding
     source = loaded.table(endpoint.name, *endpoint.key)
     if not there:
         raise NotLoadedError(f"the table {endpoint.name} has no time of its own")
-    latest = moment((loaded.read_at(endpoint.name) or loaded.now) + SKEW)
+    latest = sql_time((loaded.read_at(endpoint.name) or loaded.now) + SKEW)
     late = {column: f"t.{quoted(column)} > {latest}" for column in there}
     named = " || ".join(
         f"CASE WHEN {condition} THEN {literal(f', {column}')} ELSE '' END" for column, condition in late.items()

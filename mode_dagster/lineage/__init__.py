@@ -7,7 +7,7 @@ Dagster or dlt: a worker process starts in a quarter of a second because of that
 """
 
 from mode_dagster.lineage.definitions import reached
-from mode_dagster.lineage.query import VERSION, References, Request, Status, TableReference, parse_query
+from mode_dagster.lineage.query import PARSER_VERSION, References, Request, Status, TableReference, parse_query
 from mode_dagster.lineage.workers import parse_all
 
-__all__ = ["VERSION", "References", "Request", "Status", "TableReference", "parse_all", "parse_query", "reached"]
+__all__ = ["PARSER_VERSION", "References", "Request", "Status", "TableReference", "parse_all", "parse_query", "reached"]
