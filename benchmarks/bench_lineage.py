@@ -27,7 +27,7 @@ import duckdb
 from bench_peers import RUN_RECIPE, UNLIMITED, install_datahub, recipe, settings
 
 from mode_dagster.lineage import Request, Status, parse_all
-from mode_dagster.reference_tables import answer_all, loaded_queries
+from mode_dagster.references.tables import answer_all, loaded_queries
 from mode_dagster.sandbox import Sandbox, SandboxOptions
 from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace

@@ -1,12 +1,11 @@
 """Mode (mode.com) as Dagster assets in your own warehouse.
 
 Read in this order: `extract` (Mode to rows), `warehouse` (where they are), `workspace` (what things are called),
-`translator`, `assets` and `resources` (rows to assets), `contents`, `markdown` and `materialization` (what an asset's
-page tells), `models`, `workspace_report` and `answers` (answers), `lineage`, `references`, `reference_tables` and
-`external_tables` (what Mode's queries read), `checks` and `freshness` (is it right, is it recent), `jobs` and
-`schedules` (when), `alerts` (who is told), `executors` and `run_launcher` (where), `build`, `component` and
-`definitions` (all together), `settings` and `operation` (what can be set), `cli`, `new_project`, `move`,
-`documentation`, `sandbox` (a Mode to try it with).
+`translator`, `assets` and `resources` (rows to assets), `contents`, `wording`, `markdown` and `materialization` (what
+an asset's page tells), `models`, `workspace_report` and `answers` (answers), `lineage` and `references` (what Mode's
+queries read), `checks` and `freshness` (is it right, is it recent), `jobs` and `schedules` (when), `alerts` (who is
+told), `executors` and `run_launcher` (where), `build`, `component` and `definitions` (all together), `settings` and
+`operation` (what can be set), `cli`, `new_project`, `move`, `documentation`, `sandbox` (a Mode to try it with).
 
 In a project of your own: `from mode_dagster import build_mode_definitions`.
 """

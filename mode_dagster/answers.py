@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mode_dagster.extract.errors import ModeError
-from mode_dagster.markdown import words
 from mode_dagster.models import ModelError
 from mode_dagster.warehouse import Warehouse, WarehouseError
+from mode_dagster.wording import one_line, words
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import Facts, Row, read_facts
 
@@ -50,11 +50,12 @@ def three_answers(workspace: Workspace) -> Sequence[Answer]:
         raise NoAnswersError(str(error)) from error
     if not facts.active_reports:
         raise NoAnswersError(f"No active report is loaded. {HOW_TO_LOAD}")
-    return [
-        Answer("Which report fails most?", _failing(facts)),
-        Answer("What runs and nobody looks?", _unused(facts, scheduled)),
-        Answer("What is read most?", _table(facts.tables[0]) if facts.tables else _slowest(facts)),
-    ]
+    answers = {
+        "Which report fails most?": _failing(facts),
+        "What runs and nobody looks?": _unused(facts, scheduled),
+        "What is read most?": _table(facts.tables[0]) if facts.tables else _slowest(facts),
+    }
+    return [Answer(question, one_line(answer, LONGEST)) for question, answer in answers.items()]
 
 
 def _failing(facts: Facts) -> str:
@@ -62,7 +63,7 @@ def _failing(facts: Facts) -> str:
         return "None: the newest finished run of every report succeeded."
     worst = max(facts.failing, key=lambda report: report["failing_streak"])
     why = ": ".join(filter(None, [worst["last_error_code"], worst["last_error_message"]]))
-    return _line(
+    return (
         f"{_name(worst)}: {words(worst['failing_streak'], 'run')} failed since {_time(worst['failing_since'])}"
         f"{f' ({why})' if why else ''}. Failing now: {words(len(facts.failing), 'report')}."
     )
@@ -73,7 +74,7 @@ def _unused(facts: Facts, scheduled: Sequence[Row]) -> str:
         first = facts.stale[0]
         days = first["unused_days"]
         unused = "no person is known to have used it" if days is None else f"no person has used it for {days:,} days"
-        return _line(
+        return (
             f"{_name(first)}: {unused}, and its runs took {first['run_minutes_30d'] or 0:,.0f} minutes in 30 days. "
             f"Unused in all: {words(len(facts.stale), 'report')}, {facts.stale_minutes:,.0f} minutes."
         )
@@ -81,14 +82,14 @@ def _unused(facts: Facts, scheduled: Sequence[Row]) -> str:
     if not scheduled:
         return used
     costliest = scheduled[0]
-    return _line(
+    return (
         f"{used} The schedule that costs most is that of {_name(costliest)}: "
         f"{costliest['minutes']:,.0f} minutes in {words(costliest['runs'], 'run')} of the last 30 days."
     )
 
 
 def _table(table: Row) -> str:
-    return _line(
+    return (
         f"{table['qualified_name']}: {words(table['reports'], 'report')} read it "
         f"with {words(table['queries'], 'query', 'queries')}."
     )
@@ -100,7 +101,7 @@ def _slowest(facts: Facts) -> str:
     if not facts.slow_queries:
         return unknown
     slowest = facts.slow_queries[0]
-    return _line(
+    return (
         f"{unknown} The slowest query is {slowest['query_name'] or '(no name)'} of {_name(slowest)}: "
         f"95 % of its runs stay below {slowest['p95_seconds_30d'] / 60:,.1f} minutes."
     )
@@ -123,9 +124,3 @@ def _name(report: Row) -> str:
 
 def _time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _line(text: str) -> str:
-    """One line, whatever people wrote into Mode: a terminal obeys some characters, and an error may be long."""
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

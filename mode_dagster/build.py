@@ -12,11 +12,11 @@ from mode_dagster.alerts.sensors import build_sensors
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.checks import build_table_checks
 from mode_dagster.executors import executor_definition
-from mode_dagster.external_tables import KeyOf, build_external_tables, by_pattern, with_external_tables
 from mode_dagster.jobs import build_jobs
 from mode_dagster.models import build_model_checks, build_models
 from mode_dagster.operation import load_operation
-from mode_dagster.references import build_references, build_references_checks
+from mode_dagster.references.assets import build_references, build_references_checks
+from mode_dagster.references.external import KeyOf, build_external_tables, by_pattern, with_external_tables
 from mode_dagster.resources import ModeDltResource, ModeDuckDBResource, WarehouseResource
 from mode_dagster.schedules import build_models_sensor, build_schedules
 from mode_dagster.workspace import Workspace

@@ -1,12 +1,14 @@
-"""Numbers with their noun, and rows as a Markdown table that whatever people write into Mode can't break out of.
+"""Rows as a Markdown table that whatever people write into Mode can't break out of.
 
-Here: escaping and shortening of cells.
+Here: escaping of cells.
 Not here: which rows to show.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+
+from mode_dagster.wording import one_line
 
 LONGEST = 60
 MARKUP = frozenset("\\`*_{}[]<>()#!|~&$")
@@ -20,16 +22,10 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(columns), *body))
 
 
-def words(count: int, one: str, many: str = "") -> str:
-    """`1,204 rows`, `1 row`."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
-
-
 def _cell(value: Any) -> str:
     """One value on one line: markup as character references, which Markdown takes for text."""
     if value is None:
         return ""
     text = f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
-    line = "".join(character if character.isprintable() else " " for character in text)
-    short = line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
-    return "".join(f"&#{ord(character)};" if character in MARKUP else character for character in short)
+    line = one_line(text, LONGEST)
+    return "".join(f"&#{ord(character)};" if character in MARKUP else character for character in line)

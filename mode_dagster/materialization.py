@@ -19,9 +19,10 @@ from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.plan import Plan, PlannedTable
 from mode_dagster.extract.sync import Sync
 from mode_dagster.extract.table import Tally
-from mode_dagster.markdown import markdown_table, words
+from mode_dagster.markdown import markdown_table
 from mode_dagster.settings import Settings
 from mode_dagster.translator import documented_columns
+from mode_dagster.wording import words
 from mode_dagster.workspace import Workspace
 
 FAILED = "failed_tables"

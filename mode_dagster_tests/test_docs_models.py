@@ -17,7 +17,7 @@ import pytest
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.sync import Sync
 from mode_dagster.models import MODELS, run_model
-from mode_dagster.reference_tables import DESCRIBED, DESCRIPTIONS, answer_all, loaded_queries, write_tables
+from mode_dagster.references.tables import DESCRIBED, DESCRIPTIONS, answer_all, loaded_queries, write_tables
 from mode_dagster.settings import SANDBOX, Settings
 from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace

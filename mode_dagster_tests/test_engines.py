@@ -27,7 +27,6 @@ from mode_dagster.alerts.failing_reports import failing_reports
 from mode_dagster.answers import three_answers
 from mode_dagster.checks import checks_of
 from mode_dagster.checks.loaded import Loaded
-from mode_dagster.external_tables import build_external_tables, by_pattern
 from mode_dagster.extract import gone, stored
 from mode_dagster.extract import pipeline as pipelines
 from mode_dagster.extract.destination import DATASET
@@ -39,7 +38,8 @@ from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.stored import Stored
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
-from mode_dagster.reference_tables import answer_all, known_answers, loaded_queries, write_tables
+from mode_dagster.references.external import build_external_tables, by_pattern
+from mode_dagster.references.tables import answer_all, known_answers, loaded_queries, write_tables
 from mode_dagster.warehouse import DuckDBWarehouse, Rows
 from mode_dagster.warehouse.engines import ENGINES, translated
 from mode_dagster.warehouse.server import ServerWarehouse

@@ -13,7 +13,7 @@ from mode_dagster.extract.endpoints import Family
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.freshness import DAILY, LIMITS
 from mode_dagster.models import build_models
-from mode_dagster.references import build_references
+from mode_dagster.references.assets import build_references
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report import build_workspace_report
 from mode_dagster_tests.loaded_file import File, file

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from mode_dagster.models import MODELS, run_model
-from mode_dagster.reference_tables import answer_all, loaded_queries, write_tables
+from mode_dagster.references.tables import answer_all, loaded_queries, write_tables
 from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.known_rows import known_rows

@@ -22,7 +22,7 @@ from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
-from mode_dagster.reference_tables import DESCRIBED, answer_all, known_answers, loaded_queries, write_tables
+from mode_dagster.references.tables import DESCRIBED, answer_all, known_answers, loaded_queries, write_tables
 from mode_dagster.sandbox import Fault
 from mode_dagster.warehouse import DuckDBWarehouse, MissingError, Rows, Warehouse, WarehouseError, open_warehouse
 from mode_dagster.warehouse.interface import TYPES as TYPES_OF_DUCKDB

@@ -11,12 +11,12 @@ import duckdb
 import pytest
 
 from mode_dagster.assets import build_assets
-from mode_dagster.external_tables import build_external_tables, by_pattern, with_external_tables
 from mode_dagster.lineage import References, Status
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.models.build import key_check, violations
-from mode_dagster.reference_tables import Answer, answer_all, known_answers, loaded_queries, write_tables
-from mode_dagster.references import build_references, build_references_checks
+from mode_dagster.references.assets import build_references, build_references_checks
+from mode_dagster.references.external import build_external_tables, by_pattern, with_external_tables
+from mode_dagster.references.tables import Answer, answer_all, known_answers, loaded_queries, write_tables
 from mode_dagster.resources import ModeDltResource, WarehouseResource
 from mode_dagster.warehouse import DuckDBWarehouse, WarehouseError
 from mode_dagster.workspace import Workspace
@@ -318,7 +318,7 @@ def test_external_tables_say_who_reads_them(warehouse, materialize):
 
 
 def test_a_location_loads_without_external_tables_when_nothing_was_loaded(caplog, tmp_path):
-    caplog.set_level(logging.INFO, "mode_dagster.external_tables")
+    caplog.set_level(logging.INFO, "mode_dagster.references.external")
     assert build_external_tables(ONLY, FULL_NAME) == []
     assert "There is no file" in caplog.text
     duckdb.connect(str(tmp_path / "mode_analytics.duckdb")).close()

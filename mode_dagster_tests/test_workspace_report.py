@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from mode_dagster.answers import NoAnswersError, three_answers
 from mode_dagster.cli import main
 from mode_dagster.models import MODELS, run_model
-from mode_dagster.reference_tables import answer_all, loaded_queries, write_tables
+from mode_dagster.references.tables import answer_all, loaded_queries, write_tables
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace

@@ -12,8 +12,8 @@ from functools import partial
 from mode_dagster.checks.counters import owner_of
 from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, found_wrong, interval, label, sql_time
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
-from mode_dagster.markdown import words
 from mode_dagster.warehouse.sql import quoted
+from mode_dagster.wording import words
 
 LATE = timedelta(hours=1)
 """How late a run may start."""

@@ -13,8 +13,8 @@ from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.extract.ledger import REFUSED
 from mode_dagster.extract.table import SHRUNK, SHRUNK_FROM
 from mode_dagster.freshness import LIMITS
-from mode_dagster.markdown import words
 from mode_dagster.warehouse.sql import literal, quoted
+from mode_dagster.wording import words
 
 
 def listing_checks(endpoint: Endpoint) -> list[Check]:

@@ -13,10 +13,10 @@ from typing import Any
 from mode_dagster.extract.endpoints import BY_NAME, Endpoint, spoken
 from mode_dagster.extract.errors import first_line
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY, completed
-from mode_dagster.markdown import words
 from mode_dagster.warehouse import Warehouse, WarehouseError
 from mode_dagster.warehouse.interface import Excerpt
 from mode_dagster.warehouse.sql import literal
+from mode_dagster.wording import words
 
 SHOWN = 20
 """Offending rows that are shown."""

@@ -12,8 +12,8 @@ from functools import partial
 
 from mode_dagster.checks.loaded import Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
-from mode_dagster.markdown import words
 from mode_dagster.warehouse.sql import literal, quoted
+from mode_dagster.wording import words
 
 ALSO = {endpoint.parent: endpoint.main_route.also for endpoint in ENDPOINTS if endpoint.main_route.also}
 """Tables that a parent's name may mean too: a dataset is a report of its own type, and has queries as one."""

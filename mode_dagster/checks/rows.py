@@ -23,8 +23,8 @@ from mode_dagster.checks.loaded import (
     sql_time,
 )
 from mode_dagster.extract.endpoints import Column, Endpoint
-from mode_dagster.markdown import words
 from mode_dagster.warehouse.sql import literal, not_a_key, quoted
+from mode_dagster.wording import words
 
 SKEW = timedelta(minutes=5)
 """How far Mode's clock may be ahead of ours."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mode_dagster.documentation.page import GENERATED, plain, table
 from mode_dagster.models import MODELS, Model
 from mode_dagster.models.statement import reads
-from mode_dagster.reference_tables import DESCRIBED, DESCRIPTIONS
+from mode_dagster.references.tables import DESCRIBED, DESCRIPTIONS
 
 FILES = "../mode_dagster/models"
 

@@ -1,7 +1,7 @@
 """The warehouse's tables that Mode reads as external assets, upstream of `mode/queries`. Off unless asked for.
 
 Here: from the loaded references to specs, and to the lineage of `mode/queries`.
-Not here: finding the references (`references`).
+Not here: finding the references (`tables`).
 
 What is known at load time is what the last run wrote. The file is only opened for a moment and only for reading, and a
 location loads without it: nothing loaded yet, or a file that another program has open, means no external assets.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import dagster as dg
 
 from mode_dagster.extract.errors import ModeError, first_line
-from mode_dagster.reference_tables import TABLES
+from mode_dagster.references.tables import TABLES
 from mode_dagster.warehouse import WarehouseError
 from mode_dagster.workspace import Workspace
 

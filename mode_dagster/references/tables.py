@@ -1,7 +1,7 @@
 """The tables of what Mode's queries read: their columns, what they are made from, how they are written.
 
 Here: what is here works without Dagster.
-Not here: parsing (`lineage`), assets and checks (`references`).
+Not here: parsing (`lineage`), assets and checks (`assets`).
 """
 
 # ruff: noqa: S608 - names are of the catalogue and of this module

@@ -1,8 +1,8 @@
 """Which tables and columns Mode's queries read, as assets.
 
 Here: one step that makes three tables of the loaded queries, and the check of how much was understood.
-Not here: parsing (`lineage`), the tables' rows (`reference_tables`), the warehouse's tables as assets
-(`external_tables`), what is asked of the tables (`models`).
+Not here: parsing (`lineage`), the tables' rows (`tables`), the warehouse's tables as assets (`external`), what is asked
+of the tables (`models`).
 
 The three tables are made together, because they are three views of the same parsed queries:
 - `report_table_references`: a row for a query and a table;
@@ -10,7 +10,7 @@ The three tables are made together, because they are three views of the same par
 - `query_parses`: each query with what became of it, and the answers that the next run takes over.
 """
 
-# ruff: noqa: S608 - names are of the catalogue and of `reference_tables`
+# ruff: noqa: S608 - names are of the catalogue and of `tables`
 
 import time
 from collections import Counter
@@ -23,7 +23,7 @@ import dagster as dg
 from mode_dagster.lineage import PARSER_VERSION, Status
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models.mart import RETRY, mart_spec, model_as_failure
-from mode_dagster.reference_tables import (
+from mode_dagster.references.tables import (
     DESCRIBED,
     DESCRIPTIONS,
     PARSES,
