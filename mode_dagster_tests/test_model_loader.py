@@ -2,22 +2,25 @@
 
 import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 import pytest
 
-from mode_dagster.extract.destination import database_path
+from mode_dagster.extract.destination import DATASET, database_path
+from mode_dagster.extract.endpoints import BY_NAME, Column
 from mode_dagster.extract.pipeline import BLOCK_SIZE
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models import MODELS, ModelError, build_model_checks, build_models, read_models, render, run_model
 from mode_dagster.models.build import violations
 from mode_dagster.models.header import read_model
 from mode_dagster.models.statement import column_lineage, reads
+from mode_dagster.references.tables import write_tables
 from mode_dagster.resources import ModeDuckDBResource, WarehouseResource
 from mode_dagster.warehouse import DuckDBWarehouse
-from mode_dagster.workspace import Workspace
+from mode_dagster.workspace import MARTS, Workspace
 from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.known_rows import found, known_rows
 
@@ -281,6 +284,41 @@ def test_a_model_of_a_column_that_only_this_workspace_has_is_built_without_its_l
 def test_every_column_of_every_model_has_its_lineage():
     for model in MODELS.values():
         assert list(column_lineage(model, MODELS)) == list(model.columns), model.name
+
+
+def test_a_text_that_is_made_of_personal_data_is_called_personal():
+    def comes_from(model: str, column: str) -> Iterator[Column]:
+        for schema, table, name in lineages[model].get(column, ()):
+            if schema == MARTS and table in MODELS:
+                yield from comes_from(table, name)
+            elif schema == DATASET:
+                yield next(known for known in BY_NAME[table].all_columns if known.name == name)
+
+    lineages = {name: column_lineage(model, MODELS) for name, model in MODELS.items()}
+    with duckdb.connect() as connection:
+        known_rows(connection)
+        write_tables(DuckDBWarehouse(connection), ONLY, [], {})
+        for name, model in MODELS.items():
+            run_model(DuckDBWarehouse(connection), model, ONLY, NOON)
+            types = DuckDBWarehouse(connection).types(f"{MARTS}.{name}")
+            # a trigger is told from who it was, and names nobody
+            texts = {column for column in model.columns if types[column] == "VARCHAR" and column != "trigger"}
+            made = {column for column in texts if any(origin.personal for origin in comes_from(name, column))}
+            assert model.personal == made, name
+
+
+def test_people_are_in_no_event(warehouse, write):
+    head = HEAD.replace("as people see it.", "as people see it. Personal.")
+    write(head.replace("report_name IS NOT NULL", "report_name <> 'Costs'") + SELECT)
+    result = warehouse.run()
+    sample = next(
+        event.materialization.metadata["sample"].value
+        for event in result.get_asset_materialization_events()
+        if event.asset_key.path[-1] == "names"
+    )
+    found = checks_of(result)["names.has_a_name"]
+    assert not found.passed
+    assert [sample.splitlines()[0], found.metadata["rows"].value.splitlines()[2]] == ["| report&#95;token |", "| r2 |"]
 
 
 def test_cells_stay_cells_whatever_people_write():

@@ -14,6 +14,7 @@ The form (a line that gets too long goes on, indented by two more spaces):
     --
     -- columns:
     --   report_token: Token of the report.
+    --   owner_username: Username of its owner. Personal.
     --
     -- checks:
     --   token_is_whole: LENGTH(report_token) = 12
@@ -29,6 +30,8 @@ FIELDS = ("grain", "key", "question", "kept")
 SECTIONS = ("columns", "checks")
 EXPECTED = f"one of {', '.join(f'`{word}:`' for word in (*FIELDS, *SECTIONS))}"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+PERSONAL = "Personal."
+"""Ends the description of a column that tells who somebody is, here as in docs/assets.md."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,11 @@ class Model:
     path: Path
     line: int
     """Where the SELECT begins in the file."""
+
+    @property
+    def personal(self) -> set[str]:
+        """The columns that tell who somebody is."""
+        return {name for name, description in self.columns.items() if description.endswith(PERSONAL)}
 
 
 @dataclass

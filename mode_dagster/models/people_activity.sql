@@ -9,8 +9,8 @@
 -- question: Who uses Mode, who has left, and which live reports have nobody to look after them any more?
 --
 -- columns:
---   username: Username of the person; the e-mail where Mode says only that.
---   name: Name of the person, where Mode says it.
+--   username: Username of the person; the e-mail where Mode says only that. Personal.
+--   name: Name of the person, where Mode says it. Personal.
 --   is_member: Whether the person is a member now; empty where members could not be listed.
 --   is_admin: Whether the person is an admin of the workspace.
 --   joined_at: When the person became a member.

@@ -13,8 +13,8 @@
 --   collection_token: Token of its collection.
 --   collection_name: Name of its collection.
 --   collection_type: private, community or custom.
---   owner_username: Username of the person who created it; the e-mail where Mode says only that.
---   owner_name: Name of that person.
+--   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
+--   owner_name: Name of that person. Personal.
 --   is_owner_member: Whether that person is still a member of the workspace; empty where members could not be listed.
 --   data_source_names: Names of the data sources that its queries use, in alphabetical order, separated by commas.
 --   data_sources: How many data sources its queries use.

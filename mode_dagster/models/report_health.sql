@@ -10,7 +10,7 @@
 --   report_token: Token of the report.
 --   report_name: Name of the report.
 --   collection_name: Name of its collection.
---   owner_username: Username of the person who created it; the e-mail where Mode says only that.
+--   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
 --   is_archived: Whether it is archived.
 --   is_failing: Whether its newest run failed (of those that succeeded or failed).
 --   failing_streak: How many runs failed since the last one that succeeded; 0 when the newest succeeded.

@@ -7,7 +7,7 @@
 --
 -- columns:
 --   report_token: Token of the report or dataset.
---   owner_username: Username of the person who created it; the e-mail where Mode says only that.
+--   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
 --   schedules: How many schedules the report has; empty without any.
 --   subscribers: How many people get it by e-mail; empty where Mode does not say.
 --

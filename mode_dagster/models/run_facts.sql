@@ -16,7 +16,7 @@
 --   is_finished: Whether it has succeeded, failed or was cancelled.
 --   trigger: scheduled, manual (a person is named as who started it), api (the workspace's own account is), or unknown
 --     (nobody is). A run through the API with a person's token can't be told from one by hand: it counts as manual.
---   executed_by_username: Username of who started it; for scheduled runs the owner of the schedule.
+--   executed_by_username: Username of who started it; for scheduled runs the owner of the schedule. Personal.
 --   report_schedule_token: Token of the schedule that started it.
 --   created_at: When it was asked for.
 --   completed_at: When it ended.

@@ -13,7 +13,7 @@
 --   report_token: Token of the report.
 --   report_name: Title of the report.
 --   collection_name: Name of its collection.
---   owner_username: Username of the person who created it; the e-mail where Mode says only that.
+--   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
 --   reason: never run; not run for 90 days; only its schedule runs it.
 --   unused_days: Days since a person last used it, or since it was created.
 --   age_days: Days since it was created.

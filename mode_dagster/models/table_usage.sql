@@ -22,7 +22,7 @@
 --   written_by_queries: Those of them that write to it.
 --   definitions: Names of the definitions through which they read it, separated by commas.
 --   owners: How many people own one of the reports.
---   owner_usernames: Their usernames, or e-mails where Mode says only that, separated by commas.
+--   owner_usernames: Their usernames, or e-mails where Mode says only that, separated by commas. Personal.
 --   schedules: Schedules of these reports.
 --   subscribers: How many get these reports by e-mail, counted once for each report; empty where Mode does not say.
 --   runs_30d: Runs of these reports in the last 30 days.
