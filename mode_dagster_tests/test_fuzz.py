@@ -155,6 +155,7 @@ def faults() -> st.SearchStrategy[Fault]:
 @given(answers=st.lists(faults(), min_size=1, max_size=5))
 def test_any_server_comes_to_an_end(pager, answers, sandbox, reads, monkeypatch):
     monkeypatch.setattr(client_module, "MOST_PAGES", 8)
+    monkeypatch.setattr(client_module, "MOST_EVENT_PAGES", 8)
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "2")
     monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0.001")
     *first, last = answers

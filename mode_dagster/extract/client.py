@@ -243,7 +243,7 @@ class ModeClient:
             fetched.take(body, is_list=number > 1 or has_list(body, route))
             followed = _follow(body, query, number) if is_cursor or route.pager is Pager.NEXT else {}
             cursor = followed.get("next_token", "")
-            is_last = _is_end(route.pager, fetched, len(page), len(fresh), bool(followed), "next_page" in body)
+            is_last = _is_end(route.pager, fetched, len(page), len(fresh), followed, "next_page" in body)
             yield page, list(fresh.values()), is_last or cursor in cursors
             cursors |= {cursor} - {""}
             query.update(followed or {"page": str(number + 1)})
@@ -316,18 +316,20 @@ class ModeClient:
         return minted
 
 
-def _is_end(pager: Pager, fetched: FetchedList, size: int, fresh: int, followed: bool, says_next: bool) -> bool:
+def _is_end(
+    pager: Pager, fetched: FetchedList, size: int, fresh: int, followed: Mapping[str, str], says_next: bool
+) -> bool:
     """Whether the page just taken was the last one of a list.
 
     Args:
         fetched: What was taken so far.
         size: How many rows the page has.
         fresh: How many of them were not there before.
-        followed: Whether the page names a next one.
+        followed: The parameters of the next page that the page names; empty where it names none.
         says_next: Whether it has a field for that, empty or not.
     """
     if pager is Pager.CURSOR:
-        return not followed
+        return not followed or not (fresh or "next_token" in followed)
     if not fresh or pager in (Pager.SINGLE, Pager.OBJECT):
         return True
     if fetched.pages_said is not None and pager in (Pager.COUNTED, Pager.NEXT, Pager.WHOLE):
