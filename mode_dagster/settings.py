@@ -73,7 +73,9 @@ class Settings:
     query_run_days: int = _setting(
         30, "Load query runs of report runs of this many last days, one request a run; 0 means all."
     )
-    max_requests: int = _setting(0, "Stop a sync after this many requests; 0 means no limit.")
+    max_requests: int = _setting(
+        0, "Stop a sync after this many requests (lists that were begun are read to their end); 0 means no limit."
+    )
     reread_hours: int = _setting(
         24, "Lists that nothing tells of changes in (permissions, dataset fields, people) are read again after so long."
     )

@@ -36,6 +36,19 @@ def test_deleted_reports_are_marked_with_all_below_them_and_their_history_stays(
     assert query(f"SELECT count(*) > 0 FROM mode_analytics_data.runs WHERE report_token = '{gone}'") == [(True,)]
 
 
+def test_runs_of_a_deleted_report_are_not_looked_into_again(world, clock, load_first, load_from, query):
+    tables = ("spaces", "reports", "runs", "query_runs")
+    load_first(world, *tables)
+    gone = until_a_report_is_gone(world, clock)
+    runs = query(f"SELECT count(*) > 0 FROM mode_analytics_data.runs WHERE report_token = '{gone}'")
+    query("DELETE FROM mode_analytics_data.sync_ledger WHERE endpoint = 'query_runs'")
+    world.requests.clear()
+    for reconcile in (False, True):
+        load_from(world, *tables, reconcile=reconcile)
+    assert runs == [(True,)]
+    assert not [request.path for request in world.requests if gone in request.path]
+
+
 def test_what_returns_is_not_deleted_any_more(world, clock, load_first, load_from, assert_true):
     clock.now = quiet_moment(world, clock)
     load_first(world)

@@ -66,13 +66,16 @@ class Parents:
         yield from table.values
 
     def _runs_to_look_into(self) -> list[Values]:
-        """Runs whose query runs were not read since they finished, whichever sync read the run."""
-        sync = self._sync
+        """Runs whose query runs were not read since they finished, whichever sync read the run.
+
+        Not those of a report that is gone: Mode would refuse each of them, again and again.
+        """
+        sync, reports = self._sync, self.report_tokens()
         since = sync.since("query_run_days")
         if sync.reconcile:
             stored: Iterable[Values] = sync.stored.rows(BY_NAME["runs"], ["report_token", "state", "created_at"])
         else:
             stored = sync.stored.runs_without_query_runs(since)
-        runs = {run["run_token"]: run for run in stored}
+        runs = {run["run_token"]: run for run in stored if run["report_token"] in reports}
         runs |= {run["run_token"]: run for run in sync.table("runs").values}
         return wanted_runs(runs.values(), since)

@@ -1,5 +1,6 @@
 -- Every report that was ever seen, archived and deleted ones too: where it is, whose it is, what it queries, how big it
--- is and how much it is used. Counts are Mode's own counters, and where Mode sends none the loaded rows.
+-- is and how much it is used. Counts are Mode's own counters, and where Mode sends none the loaded rows, if
+-- there are any.
 --
 -- grain: one report
 -- key: report_token
