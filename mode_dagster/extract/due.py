@@ -154,9 +154,8 @@ class DueLists:
     def _judged(self, parents: Iterable[Values]) -> Iterator[tuple[Values, Entry | None, bool]]:
         """Each list, what the ledger holds of it, and whether it is due."""
         tokens: Collection[str] | None = None
-        if (
-            self.route.parent and BY_NAME[self.route.parent].history
-        ):  # the ledger has far more lists than this sync looks at
+        # the ledger has far more lists of runs than this sync looks at
+        if self.route.parent and BY_NAME[self.route.parent].history:
             parents = list(parents)
             tokens = [self.list_token(values) for values in parents]
         entries = self._sync.stored.entries(self.endpoint, tokens)
