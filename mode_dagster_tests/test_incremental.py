@@ -283,3 +283,9 @@ def test_query_runs_that_were_refused_once_are_asked_for_again(world, clock, loa
     clock.pass_by(hours=25)
     load_from(world, "query_runs")
     assert query(count)[0][0] > 0
+
+
+def test_runs_that_are_stored_without_their_reports_are_looked_into(world, load_from):
+    load_from(world, "runs")
+    sync = load_from(world, "query_runs")
+    assert sync.tallies["query_runs"].rows > 0

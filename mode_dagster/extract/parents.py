@@ -68,7 +68,8 @@ class Parents:
     def _runs_to_look_into(self) -> list[Values]:
         """Runs whose query runs were not read since they finished, whichever sync read the run.
 
-        Not those of a report that is gone: Mode would refuse each of them, again and again.
+        Not those of a report that is gone: Mode would refuse each of them, again and again. Where no report is known,
+        because only runs were ever loaded, none is known to be gone.
         """
         sync, reports = self._sync, self.report_tokens()
         since = sync.since("query_run_days")
@@ -76,6 +77,6 @@ class Parents:
             stored: Iterable[Values] = sync.stored.rows(BY_NAME["runs"], ["report_token", "state", "created_at"])
         else:
             stored = sync.stored.runs_without_query_runs(since)
-        runs = {run["run_token"]: run for run in stored if run["report_token"] in reports}
+        runs = {run["run_token"]: run for run in stored if not reports or run["report_token"] in reports}
         runs |= {run["run_token"]: run for run in sync.table("runs").values}
         return wanted_runs(runs.values(), since)
