@@ -52,9 +52,9 @@ class ModeDuckDBResource(DuckDBResource):
                 "Use the resource mode_warehouse, or that destination's own.",
                 allow_retries=False,
             )
-        path = self.database or database_path()
-        make_file(path)  # else the first sync would find one with DuckDB's large blocks
-        located = DuckDBResource(database=path, connection_config=self.connection_config)
+        if not self.database:
+            make_file(database_path())  # else the first sync would find one with DuckDB's large blocks
+        located = DuckDBResource(database=self.database or database_path(), connection_config=self.connection_config)
         with located.get_connection() as connection:
             try:
                 yield connection

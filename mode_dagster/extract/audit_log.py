@@ -60,7 +60,7 @@ class AuditLog:
             until = new[1] if window is new else moment(before[READ_UNTIL])
             order = _Order()
             asked = {"start_timestamp": window[0].isoformat(), "end_timestamp": window[1].isoformat()}
-            for page, is_last in self._sync.client.stream(self._lists.route, intent, asked, "audit_logs"):
+            for page, is_last in self._sync.client.stream(self._lists.route, intent, asked, self._lists.endpoint.name):
                 order.take(page)
                 yield page
                 if not is_last and is_spent():

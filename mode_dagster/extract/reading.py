@@ -118,18 +118,20 @@ class ListReader:
                 f"Could not {intent}: the answer has no list, and there were {known} rows. Nothing of it was taken; "
                 "run it again later, and look at Mode if it stays so."
             )
-        if not fetched.rows and self._is_counted_and_stored(values):
+        accepted = self._endpoint.name in self._sync.accept_shrunk
+        # the counter of a list of charts by query is that of the report
+        counted = self._lists.counter(values) if len(self._route.placeholders) < 2 else None
+        if before and counted and not fetched.rows and not accepted:
             fetched = ask()
             if not fetched.rows:
                 raise ModeResponseError(
-                    f"Could not {intent}: Mode counts {self._lists.counter(values)} there, and gives none. Nothing was "
+                    f"Could not {intent}: Mode counts {counted} there, and gives none. Nothing was "
                     "marked as deleted; run it again later, or, if they are gone, once with "
                     f"accept_shrunk: [{self._endpoint.name}]."
                 )
         has_pages = fetched.pages > 1 and (self._route.pager is not Pager.UNSEEN or len(fetched.rows) >= PAGE)
         if (has_pages or fetched.is_broken_off) and self._lacks_rows(fetched, before):
             fetched = fetched.and_again(ask())
-            accepted = self._endpoint.name in self._sync.accept_shrunk
             if fetched.is_broken_off and self._lacks_rows(fetched, before) and not accepted:
                 raise ModeResponseError(
                     f"Could not {intent}: page {fetched.pages + 1} is HTTP 404, and rows are lacking that were there "
@@ -142,16 +144,6 @@ class ListReader:
                 "Nothing of it was taken; run it again later."
             )
         return fetched
-
-    def _is_counted_and_stored(self, values: Values) -> bool:
-        """Whether a list can't be empty: its parent was listed in this sync with a count of it, and rows are stored."""
-        if (
-            self._endpoint.history
-            or self._endpoint.name in self._sync.accept_shrunk
-            or len(self._route.placeholders) > 1
-        ):
-            return False
-        return bool(self._lists.counter(values)) and self._lists.stored_rows(values) > 0
 
     def _lacks_rows(self, fetched: FetchedList, before: int) -> bool:
         """Whether there are fewer rows than Mode counts, another table's with them, or than were stored before."""
