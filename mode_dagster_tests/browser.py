@@ -126,12 +126,18 @@ def browser(folder: Path) -> Iterator[Page]:
     """A Chromium with an empty profile in `folder`."""
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder}", "about:blank"]
     with running(command, folder / "chromium.log"):
-        port_file = folder / "DevToolsActivePort"
-        port = until(lambda: port_file.read_text().split()[0] if port_file.exists() else None, 30)
+        port = until(lambda: devtools_port(folder), 30)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=10) as answer:
             tab = next(target for target in json.load(answer) if target["type"] == "page")
         with connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as connection:
             yield Page(connection)
+
+
+def devtools_port(profile: Path) -> str | None:
+    """Where a Chromium listens, once it has said so: its file is there, and empty, a moment before."""
+    file = profile / "DevToolsActivePort"
+    said = file.read_text().split() if file.exists() else []
+    return said[0] if said else None
 
 
 @contextmanager

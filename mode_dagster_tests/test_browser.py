@@ -8,7 +8,7 @@ import pytest
 from mode_dagster.assets import build_assets
 from mode_dagster.build import RESOURCES
 from mode_dagster.workspace import Workspace
-from mode_dagster_tests.browser import CHROMIUM, browser, plain, webserver
+from mode_dagster_tests.browser import CHROMIUM, browser, devtools_port, plain, webserver
 
 ROOT = Path(__file__).parent.parent
 REPORTS = Workspace().table_key("reports")
@@ -39,3 +39,14 @@ def test_the_page_of_a_table_shows_what_it_is_and_what_is_in_it(home, sandbox, r
         shown = plain(page.open(f"{address}/assets/{'/'.join(REPORTS.path)}", *expected))
     assert f"Row count {rows} " in shown
     assert f"{newest} " in shown[shown.index(" sample ") :]
+
+
+def test_a_browser_that_has_not_yet_written_its_port_is_waited_for(tmp_path):
+    assert devtools_port(tmp_path) is None
+
+    file = tmp_path / "DevToolsActivePort"
+    file.touch()
+    assert devtools_port(tmp_path) is None
+
+    file.write_text("40123\n/devtools/browser/1")
+    assert devtools_port(tmp_path) == "40123"
