@@ -2,16 +2,20 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from mode_dagster.extract import pipeline as pipelines
+from mode_dagster.extract.destination import database_path
 from mode_dagster.extract.endpoints import ENDPOINTS, Listing
 from mode_dagster.extract.errors import ModeError
-from mode_dagster.extract.pipeline import BLOCK_SIZE, mode_pipeline
+from mode_dagster.extract.pipeline import BLOCK_SIZE, join_row_groups, mode_pipeline
 from mode_dagster.extract.source import mode_analytics_source
-from mode_dagster.sandbox import Fault
+from mode_dagster.sandbox import Fault, serve
+from mode_dagster_tests.conftest import SMALL
 
 BACKUP = Path(__file__).parents[1] / "docs" / "backup.md"
 
@@ -141,6 +145,22 @@ def test_a_file_called_like_its_schema_is_refused_by_name(monkeypatch, tmp_path)
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "mode_analytics_data.duckdb"))
     with pytest.raises(ModeError, match="name of its schema"):
         mode_pipeline()
+
+
+def test_rows_that_came_in_parts_are_put_together_unless_somebody_reads_the_file(load_from, query, monkeypatch):
+    groups = "SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('mode_analytics_data.reports')"
+    monkeypatch.setattr("mode_dagster.extract.sync.MOST_ROWS", 10)
+    with serve(replace(SMALL, reports=26)) as world:
+        with monkeypatch.context() as patch:
+            patch.setattr(pipelines, "join_row_groups", lambda path: None)
+            load_from(world, "spaces", "reports")
+        ((apart,),) = query(groups)
+        assert apart > 1
+        with duckdb.connect(database_path(), read_only=True):
+            join_row_groups(database_path())
+        assert query(groups) == [(apart,)]
+        load_from(world, "spaces", "reports", reconcile=True)
+        assert query(groups) == [(1,)]
 
 
 def test_a_new_file_has_small_blocks_and_one_that_is_there_keeps_its_own(sandbox, load_from, query, tmp_path):

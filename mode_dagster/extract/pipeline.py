@@ -16,6 +16,7 @@ from dlt.common.pipeline import LoadInfo
 from dlt.common.storages.load_package import PackageStorage
 from dlt.destinations import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.extract import DltSource
 from dlt.pipeline.pipeline import Pipeline
 from duckdb import ConnectionException, IOException, connect
@@ -45,6 +46,8 @@ KEPT_PACKAGES = 10
 BLOCK_SIZE = 65_536
 """Bytes of a DuckDB file that are read and written at once. A sync adds rows to hundreds of columns, and has a block of
 each in memory; with DuckDB's 256 KB that is a sixth of what it takes, and most of a small file."""
+JOINING_MEMORY = "64MB"
+"""What DuckDB may take to join row groups; with its own limit that is 200 MB more (docs/decisions.md)."""
 
 
 def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
@@ -80,9 +83,11 @@ def _destination(dataset: str) -> Any:
             f"The DuckDB file {path} has the name of its schema {dataset}, and DuckDB can't tell "
             "the two apart: call the file something else (DESTINATION__DUCKDB__CREDENTIALS)."
         )
+    file = DuckDbCredentials(path)
+    file.global_config = {"max_vacuum_tasks": 0}  # join_row_groups does it
     # dlt 1.31 merges in a transaction only where it is told that there are any; without one, a merge that is cut short
     # leaves rows deleted that it was going to put back
-    return duckdb(path, preferred_loader_file_format="parquet", supports_transactions=True)
+    return duckdb(file, preferred_loader_file_format="parquet", supports_transactions=True)
 
 
 @contextmanager
@@ -158,6 +163,8 @@ def load(
             if not is_made(pipeline):
                 make_file(database_path())
             yield (run or run_selected)(mode_analytics_source(sync))
+            if is_duckdb_file():
+                join_row_groups(database_path())
         mark_deleted(pipeline, sync.settings.listing, sync.now())
 
 
@@ -166,6 +173,16 @@ def make_file(path: str) -> None:
     if not Path(path).exists():
         with suppress(DuckDBError):  # what is wrong shows to whoever opens it next
             connect(path, config={"default_block_size": str(BLOCK_SIZE)}).close()
+
+
+def join_row_groups(path: str) -> None:
+    """Puts what came in parts together, as DuckDB does whenever it closes a file, but in little memory.
+
+    Where somebody reads the file, that is left to the next part.
+    """
+    with suppress(DuckDBError), connect(path, config={"memory_limit": JOINING_MEMORY}) as file:
+        file.execute("CREATE TABLE joining (x INT); DROP TABLE joining")  # DuckDB joins none in an unchanged file
+        file.execute("CHECKPOINT")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, cast
 import duckdb
 from dlt.common.exceptions import DltException
 from dlt.destinations.exceptions import DestinationConnectionError
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.warehouse.duckdb_file import DuckDBWarehouse
@@ -35,7 +36,7 @@ DUCKDB = ("duckdb", "motherduck")
 def is_made(pipeline: Pipeline) -> bool:
     """Whether there is anything to be opened: a DuckDB file that is missing would be made by it."""
     file = pipeline.destination.config_params.get("credentials")
-    return pipeline.destination.destination_name != "duckdb" or not isinstance(file, str) or Path(file).exists()
+    return not isinstance(file, DuckDbCredentials) or Path(file.database).exists()
 
 
 @contextmanager
