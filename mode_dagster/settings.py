@@ -42,6 +42,7 @@ ALIKE = 0.92
 """How alike two names must be (1 for the same), for the one to be the other mistyped."""
 SANDBOX = "sandbox"
 """Value of `base_url` that means the bundled sandbox."""
+DEFAULT_BASE_URL = "https://app.mode.com/api"
 CENTURY = timedelta(days=36_525)
 """Longer than any history; dates before the year 1 are none."""
 KEY_LENGTH = 16
@@ -62,7 +63,7 @@ class Settings:
     username: str = _setting("", "API token.", secret=True)
     password: str = _setting("", "API secret.", secret=True)
     base_url: str = _setting(
-        "https://app.mode.com/api", 'Where Mode\'s REST API is; "sandbox" means the bundled made-up workspace.'
+        DEFAULT_BASE_URL, 'Where Mode\'s REST API is; "sandbox" means the bundled made-up workspace.'
     )
     listing: Listing = _setting(
         Listing.COLLECTIONS, "How reports, queries and charts are listed: collections, discovery or workspace."
@@ -77,7 +78,9 @@ class Settings:
         0, "Stop a sync after this many requests (lists that were begun are read to their end); 0 means no limit."
     )
     reread_hours: int = _setting(
-        24, "Lists that nothing tells of changes in (permissions, dataset fields, people) are read again after so long."
+        20,
+        "Read lists without information on changes (permissions, dataset fields, people) again after this many hours; "
+        "less than 24, so that a daily sync reads them every day.",
     )
     checkpoint_seconds: int = _setting(
         60, "Load what was fetched at least this often; a sync that is killed repeats no more than that."
@@ -116,7 +119,7 @@ class Operation:
     """What runs by itself, when, and who is told; every field is a setting of the same name."""
 
     schedules: bool = _setting(
-        False, "Whether schedules and sensors are on when Dagster first meets them; each can be switched in its UI too."
+        False, "Whether schedules and sensors are on by default; one that was switched in Dagster's UI keeps that state."
     )
     sync_cron: str = _setting(
         "20 3 * * *", "When `mode_sync` runs: daily, after Mode's nightly jobs at 01:00 UTC and before people come."
@@ -277,6 +280,11 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.reread_hours > CENTURY.days * 24:
         problems.append(f"reread_hours: {settings.reread_hours:,} is longer than a century")
     if settings.is_sandbox:
+        if settings.username and settings.password:
+            problems.append(
+                f'base_url: "{SANDBOX}" is the bundled made-up workspace, which needs no username and password: set '
+                f"base_url to {DEFAULT_BASE_URL}, or leave those two out"
+            )
         return problems
     problems += [f"{name}: not set" for name in ("workspace", "username", "password") if not getattr(settings, name)]
     if "/" in settings.workspace:

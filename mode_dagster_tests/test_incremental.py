@@ -137,9 +137,10 @@ def test_unfinished_runs_are_completed_later(world, clock, load_from, query):
 def test_lists_without_a_version_are_read_again_once_a_day(world, clock, load_from):
     clock.now = quiet_moment(world, clock)
     load_from(world, "spaces", "space_permissions")
-    clock.pass_by(hours=23)
+    clock.pass_by(hours=19)
     assert requests_of(world, lambda: load_from(world, "spaces", "space_permissions"))["permissions"] == 0
-    clock.pass_by(hours=2)
+    # a schedule's next day, where the last sync had noted them some minutes after its start
+    clock.pass_by(hours=4.9)
     again = requests_of(world, lambda: load_from(world, "spaces", "space_permissions"))
     assert again["permissions"] == len(world.world.truth("spaces"))
 

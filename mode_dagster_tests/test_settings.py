@@ -73,6 +73,12 @@ def test_the_sandbox_needs_no_credentials(monkeypatch):
     assert load_settings().is_sandbox
 
 
+def test_credentials_do_not_lead_to_made_up_data(monkeypatch):
+    set_all(monkeypatch, base_url="sandbox", workspace="acme", username="t", password="s")
+    with pytest.raises(ModeConfigError, match="made-up workspace, which needs no username and password: set base_url"):
+        load_settings()
+
+
 def test_secrets_do_not_show_in_the_settings_repr():
     shown = repr(Settings(workspace="acme", username="tok-1", password="sec-2", signature_access_secret="sig-3"))
     assert "acme" in shown

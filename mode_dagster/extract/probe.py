@@ -35,6 +35,7 @@ def probe(settings: Settings) -> Iterator[Probe]:
     Raises:
         ModeError: The credentials are wrong or Mode is out of reach; nothing else could be told then.
     """
+    yield Probe("server", "the bundled sandbox: made-up data" if settings.is_sandbox else settings.base_url)
     with ExitStack() as stack:
         settings = stack.enter_context(reachable(settings, lambda: datetime.now(UTC)))
         client = ModeClient(settings)
