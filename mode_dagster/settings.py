@@ -119,7 +119,7 @@ class Operation:
     """What runs by itself, when, and who is told; every field is a setting of the same name."""
 
     schedules: bool = _setting(
-        False, "Whether schedules and sensors are on by default; one that was switched in Dagster's UI keeps that state."
+        False, "Whether schedules and sensors are on by default; one switched in Dagster's UI keeps that state."
     )
     sync_cron: str = _setting(
         "20 3 * * *", "When `mode_sync` runs: daily, after Mode's nightly jobs at 01:00 UTC and before people come."

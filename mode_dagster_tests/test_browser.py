@@ -24,6 +24,7 @@ def home(tmp_path, monkeypatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found")
 def test_the_page_of_a_table_shows_what_it_is_and_what_is_in_it(home, sandbox, reads, tmp_path, query):
     reads(sandbox)
