@@ -147,6 +147,29 @@ def test_counters_win_where_a_list_has_them_after_all(sandbox, client):
     assert len(sandbox.requests) == 1
 
 
+def test_a_list_that_should_come_whole_is_read_on_where_it_counts_several_pages(sandbox, client):
+    rows = [{"token": f"row {number}"} for number in range(50)]
+    said = {"per_page": 20, "total_pages": 3, "total_count": 50}
+    for page in (1, 2, 3):
+        body = json.dumps({"_embedded": {"queries": rows[20 * page - 20 : 20 * page]}, "pagination": said})
+        asked = rf"/queries\?page={page}$" if page > 1 else "/queries$"
+        sandbox.faults.append(Fault(asked, kind="body", body=body))
+    queries = BY_NAME["queries"].route(Listing.COLLECTIONS)
+    fetched = client.read_list(queries, {"report_token": "r"}, "list queries")
+    assert (fetched.rows, fetched.is_short) == (rows, False)
+    assert len(sandbox.requests) == 3
+
+
+def test_a_list_that_counts_several_pages_and_repeats_itself_whole_is_asked_for_twice(sandbox, client):
+    rows = [{"token": f"row {number}"} for number in range(50)]
+    body = {"_embedded": {"queries": rows}, "pagination": {"per_page": 20, "total_pages": 3, "total_count": 50}}
+    sandbox.faults.append(Fault("/queries", kind="body", body=json.dumps(body)))
+    queries = BY_NAME["queries"].route(Listing.COLLECTIONS)
+    fetched = client.read_list(queries, {"report_token": "r"}, "list queries")
+    assert (fetched.rows, fetched.is_short) == (rows, False)
+    assert len(sandbox.requests) == 2
+
+
 def test_lists_without_counters_are_read_until_a_page_brings_nothing_new(sandbox, client):
     reports = BY_NAME["reports"].route(Listing.COLLECTIONS)
     space = max(

@@ -144,6 +144,25 @@ def test_members_keys_see_less_but_lose_nothing_silently(reads):
     assert sync.tallies["audit_logs"].skipped == {401: 1}
 
 
+@pytest.mark.parametrize("is_counted", [True, False], ids=["counted", "not counted"])
+@pytest.mark.parametrize("size", [20, 30])
+@pytest.mark.parametrize("path", ["", "/lite"], ids=["full", "short"])
+def test_members_on_several_pages_are_all_read(sandbox, reads, path, size, is_counted):
+    members = [{"member_token": f"m{number}", "member_username": f"u{number}"} for number in range(70)]
+    total = -(-len(members) // size)
+    for page in range(1, total + 2):
+        body = {"_embedded": {"memberships": members[(page - 1) * size : page * size]}}
+        if is_counted:
+            body["pagination"] = {"total_pages": total, "total_count": len(members)}
+        asked = rf"\?page={page}$" if page > 1 else "$"
+        sandbox.faults.append(Fault(f"/memberships{path}{asked}", kind="body", body=json.dumps(body)))
+    if path:
+        sandbox.faults.append(Fault("/memberships$", status=404))
+    with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        rows = read(sync, "memberships")
+    assert sorted(keys_of("memberships", rows["memberships"])) == sorted(row["member_token"] for row in members)
+
+
 def test_one_failing_list_leaves_all_other_tables_whole(sandbox, reads):
     sandbox.faults.append(Fault(r"/groups\?", status=500))
     with Sync(reads(sandbox), isolate=True, clock=lambda: NOON) as sync:

@@ -330,8 +330,11 @@ def _is_end(
     """
     if pager is Pager.CURSOR:
         return not followed or not (fresh or "next_token" in followed)
-    if not fresh or pager in (Pager.SINGLE, Pager.OBJECT):
+    if not fresh or pager is Pager.OBJECT:
         return True
+    if pager is Pager.SINGLE:
+        # no such list is known to be paged; a server that counts several pages knows better
+        return fetched.pages >= (fetched.pages_said or 1)
     if fetched.pages_said is not None and pager in (Pager.COUNTED, Pager.NEXT, Pager.WHOLE):
         return fetched.pages >= fetched.pages_said
     if pager is Pager.WHOLE:

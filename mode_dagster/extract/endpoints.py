@@ -38,7 +38,7 @@ class Pager(StrEnum):
     UNSEEN = "until no unseen token"
     """Pages have no counters: go on until one brings no row that was not there before."""
     SINGLE = "single page"
-    """The same full list whatever `page` says: ask once."""
+    """The same full list whatever `page` says: ask once, unless counters say that there are more pages."""
     NEXT = "next_page"
     """Follow `next_page` until it is gone; counters win where both are present."""
     CURSOR = "next_token"
@@ -799,6 +799,7 @@ MEMBERSHIPS = Endpoint(
     rest=Route(
         "/{workspace}/memberships",
         ("memberships",),
+        Pager.WHOLE,
         tolerate=NOT_FOR_THIS_KEY,
         fallback="/{workspace}/memberships/lite",
     ),
