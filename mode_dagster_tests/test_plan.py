@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -10,7 +11,7 @@ from mode_dagster.extract.ledger import Entry, Kept, canonical, has_moved, is_du
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.plan import Plan, PlannedTable, duration
 from mode_dagster.extract.sync import Sync
-from mode_dagster.sandbox import serve
+from mode_dagster.sandbox import Fault, serve
 from mode_dagster_tests.conftest import NOON, SMALL
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -127,6 +128,40 @@ def test_the_plan_is_said_before_the_first_child_request_and_is_true(sandbox, re
     assert planned["queries"] == len([r for r in children if r.path.endswith("/queries")])
     assert planned["report_filters"] == len([r for r in children if r.path.endswith("/filters")])
     assert abs(sync.plan.requests - len(children)) <= len(children) / 10
+
+
+@pytest.mark.parametrize(
+    ("history_days", "query_run_days"), [(7, 3), (30, 3), (0, 3), (7, 30), (7, 0)], ids=lambda days: f"{days} days"
+)
+def test_the_plan_counts_no_runs_that_are_too_old_to_be_read(reads, history_days, query_run_days):
+    runs = [
+        {"token": f"run{number}", "state": "succeeded", "created_at": (NOON - (number + 0.1) * DAY / 2).isoformat()}
+        for number in range(1800)
+    ]
+
+    def listed(body: dict) -> dict:
+        said = {"runs_count": len(runs), "created_at": (NOON - 900 * DAY).isoformat()}
+        return {"_embedded": {"reports": [{**row, **said} for row in body.get("_embedded", {}).get("reports", ())]}}
+
+    def page(_: dict) -> dict:
+        number = int(dict(parse_qsl(served.requests[-1].query)).get("page", 1))
+        said = {"total_count": len(runs), "total_pages": len(runs) // 30}
+        return {"_embedded": {"report_runs": runs[30 * number - 30 : 30 * number]}, "pagination": said}
+
+    with serve(replace(SMALL, reports=1, spaces=1)) as served:
+        served.faults += [
+            Fault(r"/spaces/\w+/reports", kind="edit", edit=listed),
+            Fault(r"/runs\?", kind="edit", edit=page),
+            Fault("/query_runs", kind="body", body='{"_embedded": {"query_runs": []}}'),
+        ]
+        settings = reads(served, history_days=history_days, query_run_days=query_run_days)
+        pipeline = mode_pipeline()
+        with Sync(settings, pipeline=pipeline, clock=served.world.now) as sync:
+            list(load(pipeline, sync, ["runs", "query_runs"]))
+            planned = {table.table: table.requests for table in sync.plan.tables}
+            asked = {name: sync.client.adapter.sent[name] for name in planned}
+    assert set(planned) == {"runs", "query_runs"}
+    assert planned == asked
 
 
 def test_a_plan_alone_fetches_no_children(sandbox, reads):

@@ -105,7 +105,7 @@ def make_plan(sync: "Sync", tables: Sequence["TableSync"]) -> Plan:
                 table=table.endpoint.name,
                 lists=len(table.due) + table.tally.unchanged,
                 due=len(table.due),
-                requests=sum(_pages(table, values) for values in asked),
+                requests=sum(_pages(sync, table, values) for values in asked),
                 settled=len(table.left) - len(asked),
             )
         )
@@ -127,12 +127,14 @@ def _estimate_below(sync: "Sync", table: "TableSync", parent: "TableSync") -> in
         count = parent.due_lists.counter(values)
         before = whole(parent.due_lists.counted_before(values)) if parent.due_lists.is_incremental(values) else 0
         new = 1 if count is None or before is None else max(count - before, 0)
-        estimate += math.ceil(new * _share_in_window(sync, table.endpoint, values)) if before == 0 else new
+        # runs that are not read have no query runs to be read
+        share = min(_share_in_window(sync, each.endpoint, values) for each in (table, parent))
+        estimate += math.ceil(new * share) if before == 0 else new
     return estimate
 
 
 def _share_in_window(sync: "Sync", endpoint: Endpoint, values: Values) -> float:
-    """Which share of all runs a report has had may fall into `query_run_days`, were they spread evenly."""
+    """Which share of all runs a report has had may fall into the endpoint's days, were they spread evenly."""
     created, since = moment(values.get("created_at")), sync.since(endpoint.days) if endpoint.days else None
     if created is None or since is None:
         return 1.0
@@ -140,9 +142,11 @@ def _share_in_window(sync: "Sync", endpoint: Endpoint, values: Values) -> float:
     return min(1.0, window / age) if age > timedelta(0) else 1.0
 
 
-def _pages(table: "TableSync", values: Values) -> int:
+def _pages(sync: "Sync", table: "TableSync", values: Values) -> int:
     """Requests for one list."""
     rows = table.due_lists.counter(values)
     if rows is None or table.due_lists.is_incremental(values) or not table.endpoint.history:
         return 1
-    return max(1, -(-rows // PAGE))
+    # after the pages full of rows that are recent enough comes one that ends in an older row: it is read, too
+    wanted = int(rows * _share_in_window(sync, table.endpoint, values) / PAGE) + 1
+    return max(1, min(wanted, -(-rows // PAGE)))
