@@ -141,6 +141,32 @@ def test_a_row_without_a_token_is_named_by_its_link_or_else_by_its_content():
     assert len(bare["token"]) == 12
 
 
+@pytest.mark.parametrize(
+    "href",
+    [
+        pytest.param("/api/acme/spaces/s/permissions", id="path"),
+        pytest.param("api/acme/spaces/s/permissions/?page=2", id="trailing slash and query"),
+        pytest.param("https://app.mode.com/api/acme/collections/s/permissions", id="the collection's other name"),
+    ],
+)
+def test_rows_without_tokens_that_link_their_list_are_named_by_their_content(href):
+    reader, link = RowReader(BY_NAME["space_permissions"]), {"_links": {"self": {"href": href}}}
+    rows = [{"accessor_type": "Account", "accessor_token": f"t{number}", **link} for number in range(3)]
+    tokens = {reader.read(row, {"space_token": "s"})["token"] for row in rows}
+    assert len(tokens) == 3
+    assert {len(token) for token in tokens} == {12}
+
+
+def test_a_permission_that_links_itself_is_named_by_that_link():
+    row = {"action": "view", "_links": {"self": {"href": "/api/acme/spaces/s/permissions/p1"}}}
+    assert RowReader(BY_NAME["space_permissions"]).read(row, {"space_token": "s"})["token"] == "p1"
+
+
+def test_members_without_tokens_that_link_the_short_list_are_named_by_their_content():
+    reader, link = RowReader(BY_NAME["memberships"]), {"_links": {"self": {"href": "/api/acme/memberships/lite"}}}
+    assert len({reader.read({"username": name, **link}, {})["member_token"] for name in ("ada", "bob")}) == 2
+
+
 def test_rows_without_tokens_that_say_the_same_of_two_parents_are_two():
     reader, same = RowReader(BY_NAME["space_permissions"]), {"accessor_type": "UserGroup", "action": "view"}
     one, other = (reader.read(same, {"space_token": space})["token"] for space in ("s1", "s2"))

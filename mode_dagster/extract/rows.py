@@ -144,6 +144,8 @@ class RowReader:
         self._types = {column.name: column.data_type for column in endpoint.all_columns}
         self._nullable = {name for name, kind in self._types.items() if kind in _EMPTY_IS_NULL}
         self._parents = endpoint.list_columns
+        routes = [route for route in (endpoint.rest, endpoint.flat, endpoint.discovery) if route]
+        self._lists = {_last_part(path) for route in routes for path in (route.path, route.fallback)}
         self._owner = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/?]+)", re.escape(endpoint.main_route.path)))
 
     def read(self, raw: Row, values: Mapping[str, str]) -> Row:
@@ -199,9 +201,15 @@ class RowReader:
         for name in self._endpoint.key:
             if row.get(name) in (None, ""):
                 parents = {parent: row.get(parent) for parent in self._parents}
-                kept = {field: value for field, value in raw.items() if field not in DROPPED}
-                content = json.dumps({**parents, **kept}, sort_keys=True)
-                row[name] = _last_part(_href(raw, "self")) or hashlib.sha256(content.encode()).hexdigest()[:12]
+                linked = _last_part(_href(raw, "self"))
+                # a link to the list is the same on every row of it
+                row[name] = linked if linked and linked not in self._lists else _digest({**parents, **raw})
+
+
+def _digest(content: Row) -> str:
+    """What names a row that has no name: the same for the same content."""
+    kept = {field: value for field, value in content.items() if field not in DROPPED}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _is_identifier(name: str) -> bool:
