@@ -73,8 +73,8 @@ def test_more_days_of_history_bring_the_older_audit_events(clock, load_from, ass
         assert requests_of(world, lambda: load_from(world, "audit_logs"))["audit_logs"] == 1
 
 
-def audit_pages(world: Sandbox, events: list[dict], size: int = 100) -> Callable[[dict], dict]:
-    """Answers with these events, in their order, as far as the time asked for has them."""
+def audit_pages(world: Sandbox, events: list[dict], size: int = 100, *, has_end: bool = True) -> Callable[[dict], dict]:
+    """Answers with these events, in their order, as far as the time asked for (its end included or not) has them."""
 
     def answer(_: dict) -> dict:
         asked = dict(parse_qsl(world.requests[-1].query))
@@ -82,7 +82,7 @@ def audit_pages(world: Sandbox, events: list[dict], size: int = 100) -> Callable
         there = [
             {**event, "timestamp": event.get("said", event["timestamp"].isoformat())}
             for event in events
-            if start <= event["timestamp"] <= end
+            if start <= event["timestamp"] < end or (has_end and event["timestamp"] == end)
         ]
         first = int(asked.get("next_token", 0))
         more = str(first + size) if first + size < len(there) else None
@@ -106,6 +106,40 @@ def test_max_requests_bounds_the_audit_log_and_the_next_syncs_go_on(clock, load_
         assert 2 <= syncs < 6
         clock.pass_by(hours=-7)
         assert_true(world, *OTHERS)
+
+
+def events_of(seconds: list[float]) -> list[dict]:
+    """An event so many seconds into the day before, each."""
+    began = START - timedelta(days=1)
+    return [
+        {"id": f"e{number}", "action": "a", "timestamp": began + timedelta(seconds=after)}
+        for number, after in enumerate(seconds)
+    ]
+
+
+@pytest.mark.parametrize("has_end", [True, False], ids=["end included", "end not included"])
+def test_events_of_the_moment_where_max_requests_stopped_are_not_lost(clock, load_from, query, has_end):
+    events = events_of([2400 * (number // 3) for number in range(60)])
+    with serve(replace(AUDIT, clock=clock)) as world:
+        answer = audit_pages(world, events[::-1], size=10, has_end=has_end)
+        world.faults.append(Fault("/audit_logs", kind="edit", edit=answer))
+        syncs, note = 0, "never read"
+        while note and syncs < 12:
+            note = load_from(world, "audit_logs", max_requests=1).tallies["audit_logs"].note
+            syncs += 1
+    assert not note
+    stored = {token for (token,) in query("SELECT id FROM mode_analytics_data.audit_logs")}
+    assert stored == {event["id"] for event in events}
+
+
+def test_an_audit_log_with_more_events_at_once_than_max_requests_lets_through_says_so(clock, load_from):
+    events = events_of([number / 100 for number in range(40)])
+    with serve(replace(AUDIT, clock=clock)) as world:
+        answer = audit_pages(world, events[::-1], size=10)
+        world.faults.append(Fault("/audit_logs", kind="edit", edit=answer))
+        assert load_from(world, "audit_logs", max_requests=1).tallies["audit_logs"].note
+        with pytest.raises(ModeError, match=r"max_requests = 1 was reached, .* or too many at once"):
+            load_from(world, "audit_logs", max_requests=1)
 
 
 @pytest.mark.parametrize("order", ["id", "none said"])

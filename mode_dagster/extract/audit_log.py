@@ -23,6 +23,12 @@ FIRST = datetime(2012, 1, 1, tzinfo=UTC)
 """Before Mode existed: how far back is asked when `history_days` sets no bound."""
 OVERLAP = timedelta(hours=1)
 """Events may arrive late: each sync asks again for the hour before the newest that is stored."""
+BOUNDARY = timedelta(seconds=1)
+"""How much of what was read a gap has in it, newest first: other events of its last moment may be on the next page.
+
+Mode does not say whether `end_timestamp` is included, and may know seconds only. No longer than that: a log with more
+events in it than `max_requests` lets through would be left at the same place for ever.
+"""
 READ_UNTIL = "read_until"
 """In the ledger: up to when everything is loaded, but for a gap."""
 GAP = "gap"
@@ -94,11 +100,13 @@ class AuditLog:
         if order.rises and not order.falls and order.last:
             return self._note(order.last) if window is new else self._note(until, (order.last, end))
         if order.falls and not order.rises and order.last:
-            return self._note(until, (start, order.last))
+            left = min(order.last + BOUNDARY, end)
+            if window is new or left < end:
+                return self._note(until, (start, left))
         limit = self._sync.settings.max_requests
         raise ModeError(
             f"Could not {intent} to the end: max_requests = {limit} was reached, and the events come in no order of "
-            "time, so that the next sync begins anew. Raise max_requests, or set history_days."
+            "time, or too many at once, so that the next sync begins anew. Raise max_requests, or set history_days."
         )
 
 
