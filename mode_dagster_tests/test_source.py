@@ -159,8 +159,11 @@ def test_rows_that_came_in_parts_are_put_together_unless_somebody_reads_the_file
         with duckdb.connect(database_path(), read_only=True):
             join_row_groups(database_path())
         assert query(groups) == [(apart,)]
+        query("CREATE TABLE joining AS SELECT 1 AS theirs")
         load_from(world, "spaces", "reports", reconcile=True)
         assert query(groups) == [(1,)]
+        assert query("SELECT theirs FROM joining") == [(1,)]
+        assert query("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'") == [("joining",)]
 
 
 def test_a_new_file_has_small_blocks_and_one_that_is_there_keeps_its_own(sandbox, load_from, query, tmp_path):

@@ -332,11 +332,11 @@ def _is_end(
         return not followed or not (fresh or "next_token" in followed)
     if not fresh or pager is Pager.OBJECT:
         return True
-    if pager is Pager.SINGLE:
-        # no such list is known to be paged; a server that counts several pages knows better
-        return fetched.pages >= (fetched.pages_said or 1)
-    if fetched.pages_said is not None and pager in (Pager.COUNTED, Pager.NEXT, Pager.WHOLE):
+    # no single list is known to be paged; a server that counts several pages knows better
+    if fetched.pages_said is not None and pager in (Pager.COUNTED, Pager.NEXT, Pager.WHOLE, Pager.SINGLE):
         return fetched.pages >= fetched.pages_said
+    if pager is Pager.SINGLE:
+        return True
     if pager is Pager.WHOLE:
         return size < SMALLEST_PAGE
     # a first page without that field may come from a server that has none: ask once more and see
