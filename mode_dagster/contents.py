@@ -4,7 +4,8 @@ Here: one look at each table after a load.
 Not here: what the load did (`materialization`), the tables' shape (`extract.endpoints`).
 
 A sample goes into Dagster's event log, which outlives the rows and is read by more people than the tables. So it has
-only columns that are named here, less those that the catalogue calls personal: no text of a query or of an error.
+only columns that are named here, less those that the catalogue calls personal: no text of a query or of an error. The
+rows that a check shows go there too, and keep to `showable`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS
 from mode_dagster.warehouse import Warehouse, open_warehouse
 from mode_dagster.warehouse.sql import quoted
 
@@ -33,6 +35,11 @@ TELLING = (
 """Columns that a sample may show, the most telling first."""
 NEWEST = ("completed_at", "timestamp", "edited_at", "created_at", "read_at", "activated_at", "last_day_engaged")
 """What tells the newest rows: the first of these that a table has."""
+ANYTHING = (
+    *("raw_query", "raw_source", "rendered_source", "source", "query_preview", "formula"),
+    *("error_message", "description", "parameters"),
+)
+"""Columns in which anything may stand: SQL with values in it, an error that quotes a row, what people write."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,12 @@ def _short(value: Any) -> Any:
 
 def shown(table: str, columns: Collection[str]) -> Sequence[str]:
     """Those of a table's columns that a sample shows."""
-    endpoint = BY_NAME.get(table)
-    personal = {column.name for column in endpoint.all_columns if column.personal} if endpoint else set()
-    return [name for name in TELLING if name in columns and name not in personal][:SAMPLE_COLUMNS]
+    may_be_shown = showable(table)
+    return [name for name in TELLING if name in columns and name in may_be_shown][:SAMPLE_COLUMNS]
+
+
+def showable(table: str) -> set[str]:
+    """The columns of a table whose values may be in Dagster's event log: documented ones that need not be kept out."""
+    if table == LEDGER:
+        return {column.name for column in LEDGER_COLUMNS}
+    return {column.name for column in BY_NAME[table].all_columns if not column.personal and column.name not in ANYTHING}

@@ -195,6 +195,19 @@ def test_few_rows_and_rows_gone_in_an_earlier_sync_are_no_shrinking(file: File):
         assert finding.numbers["rows_gone"] == gone
 
 
+@pytest.mark.parametrize("table", ["memberships", "users"])
+def test_who_left_a_list_is_shown_by_token_and_not_by_name(file: File, table):
+    file.change(f"UPDATE {table} SET deleted_at = {NOW}")
+    shown = file.look(table)["listing_did_not_shrink"]
+    assert shown.columns == [*BY_NAME[table].key, "deleted_at"]
+    assert shown.rows
+
+
+def test_what_is_gone_is_shown_by_its_name(file: File):
+    file.change(f"UPDATE groups SET deleted_at = {NOW}")
+    assert file.look("groups")["listing_did_not_shrink"].columns == ["token", "name", "deleted_at"]
+
+
 def test_what_is_to_come_may_be_in_the_future_and_clocks_may_differ_by_minutes(file: File):
     file.change(
         "UPDATE report_schedules SET next_scheduled_run = TIMESTAMPTZ '2027-01-01 00:00:00+00'",
@@ -258,6 +271,22 @@ def test_a_file_from_before_a_column_was_known_is_checked_as_far_as_it_goes(file
     file.change(*(f'ALTER TABLE {table} DROP COLUMN "{name}"' for table, names in known.items() for name in names))
     for table in ALL:
         assert all(finding.passed for finding in file.look(table).values()), table
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("memberships", "email"), ("query_runs", "error_message"), ("spaces", "nobody_knows_it")]
+)
+def test_values_for_another_type_are_not_shown_of_people_of_errors_and_of_what_nobody_documents(
+    file: File, table, column
+):
+    if column not in {known.name for known in BY_NAME[table].all_columns}:
+        file.change(f"ALTER TABLE {table} ADD COLUMN {column} VARCHAR")
+    value = '{"of": "jane.doe@acme.example"}'
+    file.change(f"ALTER TABLE {table} ADD COLUMN {column}__v_json JSON DEFAULT '{value}'")
+    finding = file.look(table)["no_value_lost_to_a_type_change"]
+    (row,) = finding.rows
+    assert row[1] > 0
+    assert "jane.doe" not in str(finding)
 
 
 @pytest.mark.parametrize("column", ["version", "read_at", "outcome"])

@@ -9,6 +9,7 @@ Not here: rows that a list should have (`counters`).
 from functools import partial
 
 from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, sql_time
+from mode_dagster.contents import showable
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.extract.ledger import REFUSED
 from mode_dagster.extract.table import SHRUNK, SHRUNK_FROM
@@ -51,8 +52,8 @@ def _gone(endpoint: Endpoint, loaded: Loaded) -> Finding:
         raise NotLoadedError("the ledger knows nothing of this table")
     just_gone = f"deleted_at >= {sql_time(since)}"
     live, gone = loaded.row(f"SELECT count(*) FILTER (deleted_at IS NULL), count(*) FILTER ({just_gone}) FROM {source}")
-    there = loaded.columns(endpoint.name)
-    labels = [column for column in ("name", "title", "report_token") if column in there]
+    known = loaded.columns(endpoint.name) & showable(endpoint.name)
+    labels = [column for column in ("name", "title", "report_token") if column in known]
     columns = ", ".join(map(quoted, dict.fromkeys([*endpoint.key, *labels, "deleted_at"])))
     wrong = loaded.wrong(f"SELECT {columns} FROM {source} WHERE {just_gone}")
     before = live + gone

@@ -22,6 +22,7 @@ from mode_dagster.checks.loaded import (
     key_of,
     sql_time,
 )
+from mode_dagster.contents import showable
 from mode_dagster.extract.endpoints import Column, Endpoint
 from mode_dagster.warehouse.sql import literal, not_a_key, quoted
 from mode_dagster.wording import words
@@ -139,9 +140,14 @@ def _unknown(endpoint: Endpoint, column: str, known: Sequence[str], loaded: Load
 def _variants(table: str, loaded: Loaded) -> Finding:
     found = loaded.columns(table)
     source = loaded.table(table)
-    variants = sorted(c for c in found if (match := VARIANT.fullmatch(c)) and match[1] in found)
-    rows = [(column, *loaded.row(_samples(source, column))) for column in variants]
-    lost = [row for row in rows if row[1]]
+    variants = {c: match[1] for c in sorted(found) if (match := VARIANT.fullmatch(c)) and match[1] in found}
+    may_be_shown = showable(table)
+    counted = [(column, *loaded.row(_samples(source, column))) for column in variants]
+    lost = [
+        (column, count, values if variants[column] in may_be_shown else "(not shown)")
+        for column, count, values in counted
+        if count
+    ]
     return Finding(
         passed=not lost,
         says=f"{words(sum(row[1] for row in lost), 'value')} of another type, in {words(len(lost), 'column')}.",
