@@ -1,6 +1,7 @@
 """From .sql files to tables, assets and checks: mistakes are named, failures leave the last good table."""
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -307,8 +308,15 @@ def test_a_text_that_is_made_of_personal_data_is_called_personal():
             assert model.personal == made, name
 
 
-def test_people_are_in_no_event(warehouse, write):
-    head = HEAD.replace("as people see it.", "as people see it. Personal.")
+def test_a_text_in_which_anything_may_stand_is_called_free_text():
+    for model in MODELS.values():
+        free = {column for column in model.columns if re.search(r"(^|_)(description|message)$", column)}
+        assert model.unshown - model.personal == free, model.name
+
+
+@pytest.mark.parametrize("mark", ["Personal.", "Free text."])
+def test_people_and_texts_are_in_no_event(warehouse, write, mark):
+    head = HEAD.replace("as people see it.", f"as people see it. {mark}")
     write(head.replace("report_name IS NOT NULL", "report_name <> 'Costs'") + SELECT)
     result = warehouse.run()
     sample = next(

@@ -156,8 +156,8 @@ def _numbers(model: Model, built: Built, seconds: float) -> dict[str, Any]:
 
 
 def _shown(model: Model, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MetadataValue[Any]:
-    """Rows for Dagster's event log, which more people read than the table, and for longer: without who somebody is."""
-    kept = [place for place, name in enumerate(columns) if name not in model.personal]
+    """Rows for Dagster's event log, which more people read than the table, and for longer: without what is marked."""
+    kept = [place for place, name in enumerate(columns) if name not in model.unshown]
     return dg.MetadataValue.md(
         markdown_table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
     )

@@ -15,6 +15,7 @@ The form (a line that gets too long goes on, indented by two more spaces):
     -- columns:
     --   report_token: Token of the report.
     --   owner_username: Username of its owner. Personal.
+    --   error_message: What the database said. Free text.
     --
     -- checks:
     --   token_is_whole: LENGTH(report_token) = 12
@@ -32,6 +33,8 @@ EXPECTED = f"one of {', '.join(f'`{word}:`' for word in (*FIELDS, *SECTIONS))}"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PERSONAL = "Personal."
 """Ends the description of a column that tells who somebody is, here as in docs/assets.md."""
+FREE_TEXT = "Free text."
+"""Ends the description of a column in which anything may stand: an error that quotes a row, what people write."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,15 @@ class Model:
     @property
     def personal(self) -> set[str]:
         """The columns that tell who somebody is."""
-        return {name for name, description in self.columns.items() if description.endswith(PERSONAL)}
+        return self._marked(PERSONAL)
+
+    @property
+    def unshown(self) -> set[str]:
+        """The columns of which Dagster's event log has no values."""
+        return self._marked(PERSONAL, FREE_TEXT)
+
+    def _marked(self, *marks: str) -> set[str]:
+        return {name for name, description in self.columns.items() if description.endswith(marks)}
 
 
 @dataclass

@@ -9,7 +9,7 @@
 -- columns:
 --   report_token: Token of the report.
 --   report_name: Title; empty when nobody gave one.
---   description: What its author says of it.
+--   description: What its author says of it. Free text.
 --   state: active, archived or deleted.
 --   collection_token: Token of its collection.
 --   collection_name: Name of its collection.
