@@ -482,6 +482,20 @@ def test_names_and_errors_can_be_no_markup():
     assert set(observations(KEY("reports"), [works])[0].metadata) == {"report", "report_token", "works", "link"}
 
 
+def test_whose_it_is_and_what_the_database_said_is_in_the_message_and_in_no_event(file, look, webhook):
+    error = {"error_code": "Duplicate", "error_message": "Key (email)=(jane@acme.example) exists"}
+    file(
+        {},
+        reports=[{"token": "a", "name": "A", "creator_username": "owner_of_a"}],
+        runs=[run("a", 1, "succeeded"), run("a", 2, "failed")],
+        query_runs=[{"token": "q", "run_token": "a-2", "state": "failed", "query_name": "Keys", **error}],
+    )
+    (event,) = look(*BOTH).asset_events
+    assert (event.metadata["failing_query"].value, event.metadata["error_code"].value) == ("Keys", "Duplicate")
+    assert not any(text in repr(event) for text in ("owner_of_a", "jane@acme.example"))
+    assert all(text in webhook.text for text in ("owner_of_a", "jane@acme.example"))
+
+
 def test_news_wait_for_the_webhook_and_are_shown_without_it_in_the_end(file, look, webhook, capfd):
     file({"a": ["succeeded", "failed"]})
     webhook.statuses = [500] * 3
@@ -546,7 +560,8 @@ def test_the_made_up_workspace_is_told_as_it_is(load_from, look):
             news = look(*BOTH).asset_events
             failing = {event.metadata["report_token"].value for event in news if not event.metadata["works"].value}
             assert failing == _failing(sandbox.world) - told_so_far
-            assert all(event.metadata["error"].value for event in news if not event.metadata["works"].value)
+            assert all(event.metadata["failing_query"].value for event in news if not event.metadata["works"].value)
+            assert all(event.metadata["error_code"].value for event in news if not event.metadata["works"].value)
             told_so_far = _failing(sandbox.world)
             assert failing, "the days are chosen for their news"
 

@@ -188,17 +188,16 @@ def _says(report: Report) -> str:
 
 
 def _metadata(report: Report) -> dict[str, Any]:
+    """What the event log keeps of it: not the owner nor the error's text, which the message has."""
     metadata: dict[str, Any] = {"report": report.name, "report_token": report.token, "works": report.works}
     optional: dict[str, Any] = {
         "link": dg.MetadataValue.url(report.address) if report.address else None,
-        "owner": report.owner,
         "last_success": dg.MetadataValue.timestamp(report.last_success) if report.last_success else None,
     }
     if not report.works:
         optional |= {
             "failing_query": report.query,
             "error_code": report.error_code,
-            "error": report.error,
             "failing_since": dg.MetadataValue.timestamp(report.since) if report.since else None,
             "failed_runs": report.failures,
         }
