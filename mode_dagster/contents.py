@@ -28,7 +28,15 @@ TELLING = (
     *("name", "title", "query_name", "endpoint", "action", "token", "state", "outcome", "rows"),
     *("chart_type", "data_type", "filter_type", "adapter", "database", "frequency", "cron_hour"),
     *("space_type", "group_type", "entity_type", "accessor_type", "member_type", "plan_code", "error_code"),
-    *("member_count", "email_subscriber_count", "edited_at", "last_run_at", "created_at", "completed_at"),
+    *(
+        "default_access_level",
+        "member_count",
+        "email_subscriber_count",
+        "edited_at",
+        "last_run_at",
+        "created_at",
+        "completed_at",
+    ),
     *("timestamp", "read_at", "activated_at", "last_day_engaged", "updated_at", "type", "admin", "view_count"),
     *("report_token", "query_token", "schedule_token", "dataset_token", "space_token", "group_token", "member_token"),
 )
@@ -40,6 +48,8 @@ ANYTHING = (
     *("error_message", "description", "parameters"),
 )
 """Columns in which anything may stand: SQL with values in it, an error that quotes a row, what people write."""
+NAMED_AFTER_PEOPLE = frozenset({("spaces", "name")})
+"""Table and column: a personal collection is called after its owner."""
 
 
 @dataclass(frozen=True)
@@ -101,4 +111,8 @@ def showable(table: str) -> set[str]:
     """The columns of a table whose values may be in Dagster's event log: documented ones that need not be kept out."""
     if table == LEDGER:
         return {column.name for column in LEDGER_COLUMNS}
-    return {column.name for column in BY_NAME[table].all_columns if not column.personal and column.name not in ANYTHING}
+    return {
+        column.name
+        for column in BY_NAME[table].all_columns
+        if not column.personal and column.name not in ANYTHING and (table, column.name) not in NAMED_AFTER_PEOPLE
+    }

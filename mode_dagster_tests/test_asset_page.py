@@ -88,7 +88,7 @@ def test_a_sample_shows_something_and_nothing_personal(table):
     sampled = shown(table, columns)
     assert 1 <= len(sampled) <= 4
     assert not any(PRIVATE.search(column) for column in sampled), sampled
-    if table in ("users", "memberships"):
+    if table in ("users", "memberships", "spaces"):  # a personal collection is called after its owner
         assert "name" not in sampled
 
 

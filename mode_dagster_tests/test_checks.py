@@ -195,8 +195,8 @@ def test_few_rows_and_rows_gone_in_an_earlier_sync_are_no_shrinking(file: File):
         assert finding.numbers["rows_gone"] == gone
 
 
-@pytest.mark.parametrize("table", ["memberships", "users"])
-def test_who_left_a_list_is_shown_by_token_and_not_by_name(file: File, table):
+@pytest.mark.parametrize("table", ["memberships", "users", "spaces"])
+def test_people_and_collections_that_left_a_list_are_shown_by_token_and_not_by_name(file: File, table):
     file.change(f"UPDATE {table} SET deleted_at = {NOW}")
     shown = file.look(table)["listing_did_not_shrink"]
     assert shown.columns == [*BY_NAME[table].key, "deleted_at"]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from mode_dagster.contents import showable
 from mode_dagster.extract.endpoints import BY_NAME, Endpoint, spoken
 from mode_dagster.extract.errors import first_line
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY, completed
@@ -163,8 +164,8 @@ def interval(length: timedelta) -> str:
 
 def label(owner: Endpoint, loaded: Loaded) -> str:
     """Columns of a SELECT by which people know a row `o` of a table: token, and name and address where they are."""
-    there = loaded.columns(owner.name)
-    name, address = (f"o.{column}" if column in there else "NULL" for column in ("name", "web_url"))
+    known = loaded.columns(owner.name) & showable(owner.name)
+    name, address = (f"o.{column}" if column in known else "NULL" for column in ("name", "web_url"))
     return f"o.token AS {owner.noun}, {name} AS name, {address} AS address"
 
 

@@ -12,7 +12,7 @@
 --   description: What its author says of it. Free text.
 --   state: active, archived or deleted.
 --   collection_token: Token of its collection.
---   collection_name: Name of its collection.
+--   collection_name: Name of its collection; a personal one is called after its owner. Personal.
 --   collection_type: private, community or custom.
 --   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
 --   owner_name: Name of that person. Personal.

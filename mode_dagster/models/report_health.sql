@@ -9,7 +9,7 @@
 -- columns:
 --   report_token: Token of the report.
 --   report_name: Name of the report.
---   collection_name: Name of its collection.
+--   collection_name: Name of its collection; a personal one is called after its owner. Personal.
 --   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
 --   is_archived: Whether it is archived.
 --   is_failing: Whether its newest run failed (of those that succeeded or failed).

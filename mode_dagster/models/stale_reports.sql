@@ -12,7 +12,7 @@
 -- columns:
 --   report_token: Token of the report.
 --   report_name: Title of the report.
---   collection_name: Name of its collection.
+--   collection_name: Name of its collection; a personal one is called after its owner. Personal.
 --   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
 --   reason: never run; not run for 90 days; only its schedule runs it.
 --   unused_days: Days since a person last used it, or since it was created.
