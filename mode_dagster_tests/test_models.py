@@ -281,6 +281,24 @@ def test_owners_who_left_are_told_from_unlisted_members(answers, memberships, is
     assert report["is_owner_member"] is is_member
 
 
+OF_THE_WORKSPACE = {
+    "the workspace": {"workspaces": [{"token": "w", "username": "acme"}]},
+    "a user that is no person": {"users": [{"token": "w", "username": "acme", "user": False}]},
+}
+
+
+@pytest.mark.parametrize("account", OF_THE_WORKSPACE.values(), ids=OF_THE_WORKSPACE)
+def test_the_workspaces_own_account_is_no_owner_who_left(answers, account):
+    rows = {
+        "reports": [{"token": "r1", "creator_username": "acme"}, {"token": "r2", "creator_username": "ben"}],
+        "memberships": [{"member_token": "u1", "member_username": "ada"}],
+        **account,
+    }
+    reports = [(row["owner_username"], row["is_owner_member"]) for row in answers("report_catalogue", **rows)]
+    assert reports == [("acme", None), ("ben", False)]
+    assert [person["username"] for person in answers("people_activity", **rows)] == ["ada", "ben"]
+
+
 @pytest.mark.parametrize("model", ["report_catalogue", "report_health"])
 def test_an_owner_known_by_e_mail_only_is_looked_up(answers, model):
     report = {"token": "r1", "creator_email": "ada@example.com"}

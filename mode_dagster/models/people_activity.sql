@@ -112,6 +112,11 @@ audited AS (
   WHERE actor_username IS NOT NULL
   GROUP BY actor_username
 ),
+workspace_accounts AS (
+  SELECT username FROM mode_analytics_data.workspaces WHERE username IS NOT NULL
+  UNION
+  SELECT username FROM mode_analytics_data.users WHERE username IS NOT NULL AND NOT "user"
+),
 people AS (
   SELECT username FROM members
   UNION
@@ -147,7 +152,7 @@ known AS (
   LEFT JOIN executed ON executed.username = people.username
   LEFT JOIN audited ON audited.username = people.username
   LEFT JOIN names ON names.username = people.username
-  WHERE people.username NOT IN (SELECT username FROM mode_analytics_data.workspaces WHERE username IS NOT NULL)
+  WHERE people.username NOT IN (SELECT username FROM workspace_accounts)
 )
 SELECT
   username,

@@ -16,7 +16,8 @@
 --   collection_type: private, community or custom.
 --   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
 --   owner_name: Name of that person. Personal.
---   is_owner_member: Whether that person is still a member of the workspace; empty where members could not be listed.
+--   is_owner_member: Whether that person is still a member of the workspace; empty where members could not be listed,
+--     and where the owner is no person but the workspace's own account.
 --   data_source_names: Names of the data sources that its queries use, in alphabetical order, separated by commas.
 --   data_sources: How many data sources its queries use.
 --   queries: How many queries it has.
@@ -79,6 +80,11 @@ members AS (
   FROM mode_analytics_data.memberships
   WHERE deleted_at IS NULL AND NOT COALESCE(invited, FALSE)
 ),
+accounts AS (
+  SELECT username FROM mode_analytics_data.workspaces WHERE username IS NOT NULL
+  UNION
+  SELECT username FROM mode_analytics_data.users WHERE NOT "user"
+),
 people AS (
   SELECT username, MAX(name) AS name
   FROM mode_analytics_data.users
@@ -96,7 +102,8 @@ SELECT
   owners.owner_username,
   people.name AS owner_name,
   CASE
-    WHEN owners.owner_username IS NOT NULL AND (SELECT COUNT(*) FROM members) > 0 THEN members.username IS NOT NULL
+    WHEN owners.owner_username IS NULL OR accounts.username IS NOT NULL THEN NULL
+    WHEN (SELECT COUNT(*) FROM members) > 0 THEN members.username IS NOT NULL
   END AS is_owner_member,
   sources.names AS data_source_names,
   query_totals.data_sources,
@@ -119,6 +126,7 @@ LEFT JOIN mode_analytics_data.report_stats AS stats ON stats.report_token = repo
 LEFT JOIN mode_marts.report_owners AS owners ON owners.report_token = reports.token
 LEFT JOIN people ON people.username = owners.owner_username
 LEFT JOIN members ON members.username = owners.owner_username
+LEFT JOIN accounts ON accounts.username = owners.owner_username
 LEFT JOIN query_totals ON query_totals.report_token = reports.token
 LEFT JOIN sources ON sources.report_token = reports.token
 LEFT JOIN chart_totals ON chart_totals.report_token = reports.token
