@@ -14,7 +14,8 @@ from mode_dagster.assets import OP, SyncConfig
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.workspace import Workspace
 
-HOURLY_TABLES = ("reports", "runs", "query_runs", LEDGER)
+HOURLY_TABLES = ("spaces", "reports", "runs", "query_runs", LEDGER)
+"""Collections too, because a new one brings its reports; their listing is asked for anyway to find those."""
 RETRY = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 """For outages; what trying again can't help (credentials, settings) says so itself and is not tried again."""
 
@@ -48,8 +49,8 @@ def build_jobs(
             workspace.named("mode_runs_hourly"),
             # with the models that those models read, should they have no table yet
             hourly | ((hourly.downstream() & computed).upstream() & computed),
-            description="New runs: the listing of reports, a page for each report that ran, a request for each "
-            "finished run, and what is computed from them.",
+            description="New runs: the listings of collections and reports, a page for each report that ran, a request "
+            "for each finished run, and what is computed from them.",
         ),
         job(
             workspace.named("mode_reconcile"),

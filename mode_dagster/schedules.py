@@ -15,8 +15,8 @@ from mode_dagster.workspace import Workspace
 
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
-ONLY_SYNCED = "spaces"
-"""A table that the hourly job does not load."""
+ONLY_SYNCED = "data_sources"
+"""A table that the hourly job does not load; a list of its own, so that no other one's failure keeps it away."""
 
 
 @dataclass(frozen=True)

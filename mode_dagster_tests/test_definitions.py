@@ -22,6 +22,7 @@ from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import DestinationError, ModeConfigError
 from mode_dagster.extract.faults import errors_unwrapped
 from mode_dagster.sandbox import Fault, serve
+from mode_dagster.schedules import ONLY_SYNCED
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.conftest import SMALL
 from mode_dagster_tests.processes import measured, until
@@ -69,7 +70,8 @@ def test_the_jobs_select_and_configure_what_they_are_for():
     definitions = build_mode_definitions()
     hourly = definitions.resolve_job_def("mode_runs_hourly").asset_layer.selected_asset_keys
     tables = {key.path[1] for key in hourly if key.path[0] == "mode"}
-    assert tables == {"reports", "runs", "query_runs", "sync_ledger"}
+    assert tables == {"spaces", "reports", "runs", "query_runs", "sync_ledger"}
+    assert ONLY_SYNCED not in tables
     # nothing below runs, but read by a model that is
     assert "mode_marts/time_zones" in {key.to_user_string() for key in hourly}
     reconcile = definitions.resolve_job_def("mode_reconcile")

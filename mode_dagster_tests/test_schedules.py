@@ -13,7 +13,8 @@ from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.build import RESOURCES
-from mode_dagster.jobs import RETRY, build_jobs
+from mode_dagster.checks import build_table_checks
+from mode_dagster.jobs import HOURLY_TABLES, RETRY, build_jobs
 from mode_dagster.sandbox import Fault
 from mode_dagster.schedules import build_models_sensor, build_schedules
 from mode_dagster.settings import Operation
@@ -77,16 +78,17 @@ def loaded(instance: dg.DagsterInstance, table: str) -> None:
 
 
 def test_the_hourly_job_waits_for_a_first_sync(stored):
-    loaded(stored, "runs")
+    for table in HOURLY_TABLES:
+        loaded(stored, table)
     skipped = tick(stored)
     assert "mode_sync has not loaded anything yet" in skipped.pop("mode_runs_hourly")
     assert skipped == {"mode_sync": None, "mode_reconcile": None}
-    loaded(stored, "spaces")
+    loaded(stored, "data_sources")
     assert set(tick(stored).values()) == {None}
 
 
 def test_nothing_starts_while_the_same_is_being_done(stored):
-    loaded(stored, "spaces")
+    loaded(stored, "data_sources")
     for running, skipped in {
         "mode_runs_hourly": {"mode_runs_hourly"},
         "mode_sync": {"mode_runs_hourly", "mode_sync"},
@@ -174,6 +176,35 @@ def hourly(instance):
         )
 
     return run
+
+
+def without_the_first(body: dict) -> dict:
+    """A listing of collections from before its first one was made."""
+    spaces = body["_embedded"]["spaces"][1:]
+    pagination = {**body["pagination"], "count": len(spaces), "total_count": len(spaces)}
+    return {**body, "_embedded": {"spaces": spaces}, "pagination": pagination}
+
+
+def test_reports_of_a_new_collection_have_their_parent_after_an_hourly_run(
+    sandbox, reads, load_from, hourly, instance, query
+):
+    sandbox.faults.append(Fault(r"/spaces\?", kind="edit", edit=without_the_first))
+    load_from(sandbox)
+    reports = "SELECT count(*) FROM mode_analytics_data.reports"
+    known = query(reports)
+    sandbox.faults.clear()
+    sandbox.requests.clear()
+    assert hourly().success
+    assert query(reports) > known
+    assert sum(request.path.endswith("/spaces") for request in sandbox.requests) == 1, "asked for once"
+    checks = dg.AssetSelection.checks(dg.AssetCheckKey(Workspace().table_key("reports"), "has_its_parent"))
+    job = dg.define_asset_job("checks", checks, executor_def=dg.in_process_executor)
+    definitions = dg.Definitions(
+        [build_assets()], asset_checks=build_table_checks(Workspace()), jobs=[job], resources=RESOURCES
+    )
+    result = definitions.resolve_job_def("checks").execute_in_process(instance=instance)
+    (found,) = result.get_asset_check_evaluations()
+    assert found.passed, found.description
 
 
 def attempts(result: dg.ExecuteInProcessResult) -> int:
