@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mode_dagster.checks import checks_of
 from mode_dagster.cli import main
 from mode_dagster.documentation import pages
 from mode_dagster.documentation.diagram import joins, tables_drawing
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
+from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -82,3 +84,9 @@ def test_nothing_names_a_registry_or_a_machine():
     for path in (ROOT / "requirements.lock", *WRITTEN, ROOT / "pyproject.toml", ROOT / "Makefile"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"pypi\.org|pythonhosted|/simple/|/root/|/home/", text), path
+
+
+def test_the_page_of_checks_has_the_advice_of_each_as_it_was_written():
+    page = pages()["checks.md"]
+    for check in (check for table in (*BY_NAME, LEDGER) for check in checks_of(table)):
+        assert f"{check.gravity.capitalize()}. What to do: {check.advice}\n" in page, check.name

@@ -57,7 +57,7 @@ def _check(found: Sequence[tuple[str, Check]]) -> str:
     for name, check in found:
         tables.setdefault(check.description, []).append(f"[`{name}`](assets.md#{name})")
     claims = table(("claim", "tables"), [(claim, ", ".join(names)) for claim, names in tables.items()])
-    advice = f"{first.gravity.capitalize()}. If it does: {first.advice[0].lower()}{first.advice[1:]}"
+    advice = f"{first.gravity.capitalize()}. What to do: {first.advice}"
     return "\n\n".join([f"## {first.name}", advice, claims])
 
 
