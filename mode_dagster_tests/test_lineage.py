@@ -392,6 +392,18 @@ def test_the_query_inside_of_another_statement_is_read_as_far_as_it_goes(adapter
     assert names(found) == {"db.-.t"}
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("select a from t where b = 'O''Hara", "Missing ' from 1:26"),
+        ("select a /* O'Hara", "a comment is not closed"),
+    ],
+)
+def test_a_reason_does_not_quote_the_query(text, reason):
+    found = read(text)
+    assert (found.status, found.reason) == (Status.FAILED, reason)
+
+
 def test_a_reason_is_one_short_line():
     found = read("select " + "x" * 5000 + " from from\n\nwhere")
     assert "\n" not in found.reason

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -204,7 +204,7 @@ class _Reader:
 
 
 def explain(error: BaseException) -> str:
-    """The first line of what went wrong, without the terminal's colours."""
+    """The first line of what went wrong, without the terminal's colours, and without the text of the query."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, MemoryError):
@@ -213,6 +213,10 @@ def explain(error: BaseException) -> str:
         first = error.errors[0]
         said = re.sub(r"<Token token_type: TokenType\.(\w+).*>", r"\1", str(first["description"]))
         return f"{said} (line {first['line']}, column {first['col']})"
+    if isinstance(error, TokenError):
+        # its own message quotes the query; the one that it came from names the lacking sign and its place
+        missing = error.__cause__ if isinstance(error.__cause__, TokenError) else None
+        return first_line(missing) if missing else "a comment is not closed"
     return re.sub(r"\x1b\[\d*m", "", first_line(error))
 
 
