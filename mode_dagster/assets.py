@@ -141,7 +141,7 @@ def _say_plan(context: dg.AssetExecutionContext, workspace: Workspace, sync: Syn
 def _materializations(
     context: dg.AssetExecutionContext, pipeline: Pipeline, sync: Sync, results: Iterable[DltEventType]
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """One for each table that was read to its end, with what the sync knows of it."""
+    """One for each table that was read, but for single lists that failed, with what the sync knows of it."""
     by_table = {result.asset_key.path[-1]: result for result in results if result.asset_key}
     contents = look_into(pipeline, by_table)
     for table, result in by_table.items():
@@ -150,7 +150,7 @@ def _materializations(
         else:
             tally = sync.tallies[table]
             context.log.info(f"{table}: {_said(tally)}")
-            if tally.error is not None:
+            if not tally.is_loaded:
                 continue
             known = load_metadata(pipeline, table, sync, contents[table])
         yield dg.MaterializeResult(asset_key=result.asset_key, metadata=known)

@@ -46,6 +46,7 @@ def load_metadata(pipeline: Pipeline, table: str, sync: Sync, contents: Contents
         "lists_unchanged": tally.unchanged,
         "lists_known_empty": tally.empty,
         "lists_refused": tally.skipped.total(),
+        "lists_failed": tally.failed,
         **page_in_mode(sync.settings),
     }
     if sync.plan is not None:
@@ -57,8 +58,8 @@ def load_metadata(pipeline: Pipeline, table: str, sync: Sync, contents: Contents
         metadata["rows_missed_before"] = tally.missed
     if tally.skipped:
         metadata["refused_by_status"] = tally.refused
-    if tally.note:
-        metadata["note"] = tally.note
+    if note := tally.unread or tally.note:
+        metadata["note"] = note
     return metadata
 
 
@@ -101,7 +102,7 @@ def completeness(tally: Tally) -> str:
         f"{tally.skipped.total():,} refused by Mode ({tally.refused})" if tally.skipped else "",
     ]
     missed = f"{words(tally.missed, 'row')} had been missed by earlier loads" if tally.missed else ""
-    facts = [", ".join(filter(None, lists)), _counted(tally), missed, tally.note]
+    facts = [", ".join(filter(None, lists)), _counted(tally), missed, tally.unread, tally.note]
     return "\n".join(f"- {fact}" for fact in facts if fact)
 
 

@@ -143,6 +143,28 @@ def test_a_failing_table_is_named_and_all_others_are_materialized(sandbox, reads
         assert sorted(keys(table)) == sorted(sandbox.world.truth(table)), table
 
 
+def test_a_list_that_fails_leaves_its_table_materialized_and_the_run_red(sandbox, reads, materialize, keys):
+    broken = sandbox.world.rows("queries")[0]["report_token"]
+    sandbox.faults.append(Fault(rf"/reports/{broken}/queries$", status=418))
+    reads(sandbox)
+    result = materialize("spaces", "reports", "queries", LEDGER)
+    assert not result.success
+    assert "queries: Could not list queries of report" in failure_of(result)
+    found = materialized(result)["queries"]
+    assert found["lists_failed"] == 1
+    assert found["note"].startswith(
+        "1 list could not be read, and nothing changed there: Could not list queries of report"
+    )
+    assert "1 list could not be read" in found["completeness"]
+    # the next sync has nothing else to read of this table
+    again = materialized(materialize("spaces", "reports", "queries", LEDGER))["queries"]
+    assert (again["lists_read"], again["lists_failed"]) == (0, 1)
+    sandbox.faults.clear()
+    result = materialize("spaces", "reports", "queries", LEDGER)
+    assert result.success
+    assert (materialized(result)["queries"]["lists_read"], materialized(result)["queries"]["lists_failed"]) == (1, 0)
+
+
 def test_missing_settings_fail_the_step_with_advice(materialize):
     assert "username: not set" in failure_of(materialize("spaces"))
 

@@ -134,6 +134,20 @@ def test_unfinished_runs_are_completed_later(world, clock, load_from, query):
     assert all(states[token] in ("succeeded", "completed", "failed", "cancelled") for token in open_runs & finished)
 
 
+def test_a_pending_run_that_mode_forgot_does_not_cost_the_whole_history(world, clock, load_first, load_from, query):
+    load_first(world, "spaces", "reports", "runs")
+    runs = "SELECT report_token, max(created_at), count(*) FROM mode_analytics_data.runs GROUP BY ALL"
+    ((report, newest, count),) = query(f"{runs} ORDER BY 3 DESC LIMIT 1")
+    assert count > 30, "more than a page"
+    query(
+        "INSERT INTO mode_analytics_data.runs (token, report_token, state, created_at, _dlt_id, _dlt_load_id) "
+        f"VALUES ('forgotten', '{report}', 'pending', TIMESTAMPTZ '{newest.isoformat()}' - INTERVAL 1 HOUR, 'f', '')"
+    )
+    pages = requests_of(world, lambda: load_from(world, "spaces", "reports", "runs"))
+    asked = [request for request in world.requests if request.path.endswith(f"/{report}/runs")]
+    assert pages["runs"] >= len(asked) == 1
+
+
 def test_lists_without_a_version_are_read_again_once_a_day(world, clock, load_from):
     clock.now = quiet_moment(world, clock)
     load_from(world, "spaces", "space_permissions")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mode_dagster.extract.errors import ModeListingError
+from mode_dagster.extract.table import FAILED_LISTS
 from mode_dagster.sandbox import Fault, Sandbox, serve
 from mode_dagster_tests.conftest import SMALL
 
@@ -70,14 +71,23 @@ def test_collections_that_are_gone_take_most_reports_along_only_if_accepted(worl
     assert marked() == {}
 
 
-def test_a_list_that_is_empty_against_mode_s_own_counter_marks_nothing_as_deleted(sandbox, load_from, marked):
-    load_from(sandbox, *TABLES)
-    (report, *_) = (row["token"] for row in sandbox.world.rows("reports") if row.get("query_count"))
-    sandbox.faults.append(Fault(f"/{report}/queries", kind="body", body='{"_embedded": {"queries": []}}'))
-    sync = load_from(sandbox, *TABLES, reconcile=True, isolate=True)
-    assert f"queries of report {report}: Mode counts" in str(sync.failures["queries"])
+@pytest.mark.parametrize("lists", [1, FAILED_LISTS])
+def test_lists_that_are_empty_against_mode_s_own_counter_mark_nothing_as_deleted(
+    world, load_first, load_from, marked, lists
+):
+    load_first(world, *TABLES)
+    reports = [row["token"] for row in world.world.rows("reports") if row.get("query_count")][:lists]
+    world.faults += [Fault(f"/{each}/queries", kind="body", body='{"_embedded": {"queries": []}}') for each in reports]
+    sync = load_from(world, *TABLES, reconcile=True, isolate=True)
+    if lists < FAILED_LISTS:
+        # the counter of a report whose last query was deleted may lag behind
+        assert not sync.failures
+        said = sync.tallies["queries"].note
+    else:
+        said = str(sync.failures["queries"])
+    assert any(f"queries of report {report}: Mode counts" in said for report in reports)
     assert marked() == {}
-    load_from(sandbox, *TABLES, reconcile=True, accept_shrunk=["queries"])
+    load_from(world, *TABLES, reconcile=True, accept_shrunk=["queries"])
     assert set(marked()) == {"queries"}
 
 

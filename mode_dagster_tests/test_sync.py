@@ -312,3 +312,21 @@ def test_some_lists_that_fail_leave_the_others_and_many_end_their_table(reads, b
     else:
         assert FAILED_LISTS <= refused <= FAILED_LISTS + AHEAD < len(reports)
     assert sync.tallies["queries"].seconds > 0
+
+
+def test_newest_lists_that_always_fail_do_not_keep_the_others_from_being_read(reads):
+    with serve(SandboxOptions(reports=60, spaces=2, days=1, rate_limit_requests=1_000_000)) as world:
+        settings = reads(world)
+        with Sync(settings, clock=world.world.now) as sync:
+            read(sync, "reports")
+            due = [values["report_token"] for values in sync.table("queries").due]
+        failing = due[: 2 * FAILED_LISTS]
+        world.faults += [Fault(f"/reports/{token}/queries", status=418) for token in failing]
+        with Sync(settings, clock=world.world.now, isolate=True) as sync:
+            rows = read(sync, "queries")["queries"]
+        queries = world.world.rows("queries")
+    wanted = {row["token"] for row in queries if row["report_token"] not in failing}
+    assert {row["token"] for row in rows} == wanted
+    tally = sync.tallies["queries"]
+    assert (tally.failed, tally.gave_up, tally.is_loaded) == (len(failing), False, True)
+    assert tally.unread.startswith("20 lists could not be read, and nothing changed there: Could not list queries")

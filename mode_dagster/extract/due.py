@@ -5,7 +5,7 @@ Not here: reading them (`reading`, `table`), rules of the ledger (`ledger`), SQL
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mode_dagster.extract.endpoints import BY_NAME, Endpoint, Pager, Route
@@ -41,10 +41,10 @@ class DueLists:
         """Lists that are not due; known when the others are."""
         self.note = ""
         """Why lists were left out."""
-        self.newest: Mapping[str, str] = {}
-        """By report (or dataset), the newest run that is stored and finished."""
-        self.unfinished: Mapping[str, set[str]] = {}
-        """By report (or dataset), the stored runs that had not finished."""
+        self.newest: Mapping[str, Mapping[str, datetime]] = {}
+        """By report (or dataset), the newest run that is stored and finished, with when it was created."""
+        self.unfinished: Mapping[str, Mapping[str, datetime]] = {}
+        """By report (or dataset), the stored runs that had not finished, with when they were created."""
         self.stored: Mapping[str, int] = {}
         """By parent, the stored rows that are not gone."""
         self.noted: Version | None = None

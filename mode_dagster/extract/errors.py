@@ -9,6 +9,7 @@
     ├── DestinationError     the DuckDB file or the disk can't be used as it is     → a person mends them
     ├── ModeListingError     a listing is refused or far shorter than what is stored → look before it counts
     └── ModeResponseError    an answer with status 200 that is not what Mode sends  → look at it
+        └── ModeDoubtError   … or that Mode itself contradicts; noted unless many do → later
 
 A message says what we were doing, what came back, what to do. It never holds a secret or a whole body.
 """
@@ -67,3 +68,7 @@ class ModeResponseError(ModeError):
     """The answer is not one that Mode documents."""
 
     retryable = True
+
+
+class ModeDoubtError(ModeResponseError):
+    """A list came empty although Mode's own counter says that it has rows, and rows are stored."""

@@ -15,7 +15,13 @@ from mode_dagster.extract.audit_log import AuditLog
 from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, FetchedList, identity
 from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import Endpoint, Pager, Route, spoken, way_in
-from mode_dagster.extract.errors import ModeConfigError, ModeError, ModeListingError, ModeResponseError
+from mode_dagster.extract.errors import (
+    ModeConfigError,
+    ModeDoubtError,
+    ModeError,
+    ModeListingError,
+    ModeResponseError,
+)
 from mode_dagster.extract.ledger import HISTORY_DAYS, Values, is_before
 from mode_dagster.extract.rows import Row
 
@@ -108,6 +114,7 @@ class ListReader:
         Raises:
             ModeResponseError: Rows were there before, or Mode says that there are some, and there is no list in the
                 answer, or pages are lacking.
+            ModeDoubtError: The list is empty, and Mode's counter says otherwise.
         """
         fetched = ask(is_enough=self._is_enough(values))
         # what is history is never marked as deleted, and may be longer here than in Mode
@@ -124,7 +131,7 @@ class ListReader:
         if before and counted and not fetched.rows and not accepted:
             fetched = ask()
             if not fetched.rows:
-                raise ModeResponseError(
+                raise ModeDoubtError(
                     f"Could not {intent}: Mode counts {counted} there, and gives none. Nothing was "
                     "marked as deleted; run it again later, or, if they are gone, once with "
                     f"accept_shrunk: [{self._endpoint.name}]."
@@ -154,20 +161,23 @@ class ListReader:
     def _is_enough(self, values: Values) -> Callable[[list[Row]], bool] | None:
         """When newest-first runs need not be read further back."""
         since = self.rows_since
-        stop, open_runs = None, set[str]()
+        wanted: dict[str, datetime] = {}
         if self._lists.is_incremental(values):
             token = self._lists.list_token(values)
-            stop = self._lists.newest.get(token)
-            open_runs = set(self._lists.unfinished.get(token, ()))
-        if since is None and stop is None:
+            if newest := self._lists.newest.get(token):
+                wanted = {**newest, **self._lists.unfinished.get(token, {})}
+        if since is None and not wanted:
             return None
-        stored = {stop}
+        is_incremental = bool(wanted)
 
         def is_enough(page: list[Row]) -> bool:
-            tokens = {identity(row) for row in page}
-            open_runs.difference_update(tokens)
-            stored.difference_update(tokens)
-            return (stop is not None and not stored and not open_runs) or (bool(page) and is_before(page[-1], since))
+            if not page:
+                return False
+            for run in [run for run, created in wanted.items() if is_before(page[-1], created)]:
+                del wanted[run]  # what should have been met by now is gone from Mode
+            for row in page:
+                wanted.pop(str(identity(row)), None)
+            return (is_incremental and not wanted) or is_before(page[-1], since)
 
         return is_enough
 

@@ -99,22 +99,27 @@ class Stored:
             )
         return self._values(BY_NAME["runs"], ["created_at", "report_token", "state"], f"WHERE {' AND '.join(unread)}")
 
-    def newest_finished(self, endpoint: Endpoint) -> Mapping[str, str]:
-        """Of each report (or dataset), the newest run that is stored and will not change any more."""
+    def newest_finished(self, endpoint: Endpoint) -> Mapping[str, Mapping[str, datetime]]:
+        """Of each report (or dataset), the newest run that is stored and will not change any more, and its time."""
         (parent,) = endpoint.list_columns
         newest = f"row_number() OVER (PARTITION BY {parent} ORDER BY created_at DESC, token) AS place"
         table = self._table(endpoint.name)
-        finished = f"SELECT {parent}, token, {newest} FROM {table} WHERE state IN ({_texts(FINISHED)})"  # noqa: S608
-        return dict(self._query(f"SELECT {parent}, token FROM ({finished}) t WHERE place = 1", endpoint.name))  # noqa: S608
+        finished = f"state IN ({_texts(FINISHED)}) AND created_at IS NOT NULL"
+        ordered = f"SELECT {parent}, token, created_at, {newest} FROM {table} WHERE {finished}"  # noqa: S608
+        sql = f"SELECT {parent}, token, created_at FROM ({ordered}) t WHERE place = 1"  # noqa: S608
+        return self._runs_by_parent(sql, endpoint)
 
-    def unfinished(self, endpoint: Endpoint, now: datetime) -> Mapping[str, set[str]]:
-        """Of each report (or dataset), the stored runs that had not finished and still may."""
+    def unfinished(self, endpoint: Endpoint, now: datetime) -> Mapping[str, Mapping[str, datetime]]:
+        """Of each report (or dataset), the stored runs that had not finished and still may, and their times."""
         (parent,) = endpoint.list_columns
         recent = f"created_at >= TIMESTAMPTZ {literal((now - STUCK).isoformat())} AND state NOT IN ({_texts(FINISHED)})"
-        sql = f"SELECT {parent}, token FROM {self._table(endpoint.name)} WHERE {recent}"  # noqa: S608
-        found: dict[str, set[str]] = defaultdict(set)
-        for key, token in self._query(sql, endpoint.name):
-            found[key].add(token)
+        sql = f"SELECT {parent}, token, created_at FROM {self._table(endpoint.name)} WHERE {recent}"  # noqa: S608
+        return self._runs_by_parent(sql, endpoint)
+
+    def _runs_by_parent(self, sql: str, endpoint: Endpoint) -> Mapping[str, Mapping[str, datetime]]:
+        found: dict[str, dict[str, datetime]] = defaultdict(dict)
+        for parent, token, created_at in self._query(sql, endpoint.name):
+            found[parent][token] = _utc(created_at)
         return found
 
     def newest_audit_log(self) -> datetime | None:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from mode_dagster.extract.client import FetchedList
 from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route, spoken
-from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeError, ModeListingError, ModeUnavailable
+from mode_dagster.extract.errors import (
+    ModeAuthError,
+    ModeConfigError,
+    ModeDoubtError,
+    ModeError,
+    ModeListingError,
+    ModeUnavailable,
+)
 from mode_dagster.extract.ledger import (
     COMPLETE,
     EMPTY,
@@ -30,6 +37,7 @@ from mode_dagster.extract.ledger import (
 from mode_dagster.extract.limiter import WORKERS
 from mode_dagster.extract.reading import ListReader, own_rows
 from mode_dagster.extract.rows import Row, RowReader
+from mode_dagster.wording import words
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
@@ -39,7 +47,7 @@ logger = logging.getLogger(__name__)
 AHEAD = 4 * WORKERS
 """Lists asked for ahead of the one being read, per endpoint: keeps the threads busy, bounds memory."""
 FAILED_LISTS = 10
-"""An endpoint is given up after this many lists that could not be read; fewer leave the other lists loaded."""
+"""An endpoint is given up after this many lists in a row that could not be read; fewer leave the others loaded."""
 PEOPLE = ("creator_username", "executed_by_username")
 """Columns whose values are the people that `users` describes."""
 SHRUNK = 0.8
@@ -74,8 +82,28 @@ class Tally:
     """From the first request to the last row."""
     note: str = ""
     """Why there is nothing, or not everything; empty if all is there."""
+    failed: int = 0
+    """Lists that could not be read, or not be believed."""
+    gave_up: bool = False
+    """Whether so many failed in a row that the others were not asked for."""
     error: ModeError | None = None
-    """What stopped it."""
+    """Why a list, or all of them, could not be read."""
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the table is as Mode has it, but for single lists that failed: those are as they were before."""
+        if self.error is None:
+            return True
+        if self.gave_up or isinstance(self.error, ModeListingError):
+            return False
+        return bool(self.lists or (self.failed < FAILED_LISTS and (self.unchanged or self.empty)))
+
+    @property
+    def unread(self) -> str:
+        """How many lists could not be read, and why the first of them could not; empty for none."""
+        if self.error is None or not self.is_loaded:
+            return ""
+        return f"{words(self.failed, 'list')} could not be read, and nothing changed there: {self.error}"
 
     @property
     def refused(self) -> str:
@@ -110,7 +138,8 @@ class TableSync:
         self._wanted: deque[Values] | None = None
         self._pending: dict[Future[FetchedList | int | None], Values] = {}
         self._answered = False
-        self._failed = 0
+        self._failed_in_a_row = 0
+        self._doubts = 0
 
     @property
     def due(self) -> list[Values]:
@@ -167,26 +196,38 @@ class TableSync:
     def ask_ahead(self) -> None:
         """Has the due lists asked for, a bounded number ahead of the one being read.
 
-        The first one goes alone: if Mode has no such route, the others are not asked for.
+        The first one goes alone: if Mode has no such route, the others are not asked for. After one that failed it
+        goes on from the other end, so that the same few can't keep all others from ever being read.
         """
         if self.done or self._route.pager is Pager.CURSOR:
             return
         if self._wanted is None:
             self._wanted = deque(values for values in self.due if not is_known_empty(self.endpoint, values))
+        if self._failed_in_a_row >= FAILED_LISTS:
+            self._take_back()
+            return
         self._answered = self._answered or any(future.done() for future in self._pending)
-        while self._wanted and self._failed < FAILED_LISTS and len(self._pending) < (AHEAD if self._answered else 1):
-            values = self._wanted.popleft()
+        while self._wanted and len(self._pending) < (AHEAD if self._answered else 1):
+            values = self._wanted.pop() if self._failed_in_a_row else self._wanted.popleft()
             self._pending[self._sync.executor.submit(self._read_in_thread, values)] = values
 
+    def _take_back(self) -> None:
+        """Asks for nothing more while too many fail; what is being read may still show that others don't."""
+        for future, values in list(self._pending.items()):
+            if self._wanted is not None and future.cancel():
+                del self._pending[future]
+                self._wanted.append(values)
+
     def _fetched_lists(self) -> Iterator[tuple[Values, FetchedList]]:
-        """The due lists as they end; gives up after too many failures.
+        """The due lists as they end; gives up after too many failures in a row.
 
         What is noted of them is noted here, in the main thread, which takes the notes away at a checkpoint.
         """
         try:
-            while self._failed < FAILED_LISTS:
+            while True:
                 self.ask_ahead()
                 if not self._pending:
+                    self.tally.gave_up = bool(self._wanted)
                     return
                 for future in wait(self._pending, return_when=FIRST_COMPLETED).done:
                     values, self._answered = self._pending.pop(future), True
@@ -195,6 +236,7 @@ class TableSync:
                     except ModeError as error:
                         self._note_failure(error)
                         continue
+                    self._failed_in_a_row = 0
                     if isinstance(found, FetchedList):
                         yield values, found
                     elif found is not None:
@@ -205,14 +247,20 @@ class TableSync:
 
     def _note_failure(self, error: ModeError) -> None:
         """Keeps the first failure; one that concerns everything is raised at once."""
-        self._failed += 1
+        self.tally.failed += 1
+        if isinstance(error, ModeDoubtError):
+            self._doubts += 1
+            if self._doubts < FAILED_LISTS:
+                self.tally.note = f"{words(self._doubts, 'empty list')} not believed. {error}"
+                return
+        self._failed_in_a_row += 1
         never_answered = not self._sync.client.adapter.answers
         never_connected = isinstance(error, ModeUnavailable) and error.status is None and never_answered
         if isinstance(error, ModeConfigError | ModeAuthError) or never_connected:
             self.tally.error = error
             raise error
         self.tally.error = self.tally.error or error
-        if self._failed > 1:
+        if self.tally.failed > 1:
             logger.warning("%s: %s", self.endpoint.name, error)
 
     def _settle(self, values: Values) -> None:
