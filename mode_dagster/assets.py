@@ -32,7 +32,7 @@ from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.pipeline import load
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.sync import Sync
-from mode_dagster.extract.table import Tally
+from mode_dagster.extract.tally import Tally
 from mode_dagster.materialization import FAILED, ledger_metadata, load_metadata, plan_metadata
 from mode_dagster.resources import ModeDltResource
 from mode_dagster.settings import Settings, load_settings

@@ -18,7 +18,7 @@ from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.extract.plan import Plan, PlannedTable
 from mode_dagster.extract.sync import Sync
-from mode_dagster.extract.table import Tally
+from mode_dagster.extract.tally import Tally
 from mode_dagster.markdown import markdown_table
 from mode_dagster.settings import Settings
 from mode_dagster.translator import documented_columns

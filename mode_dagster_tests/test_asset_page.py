@@ -14,7 +14,7 @@ from mode_dagster.contents import look_into, shown
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS
 from mode_dagster.extract.pipeline import mode_pipeline
-from mode_dagster.extract.table import Tally
+from mode_dagster.extract.tally import Tally
 from mode_dagster.materialization import completeness, page_in_mode
 from mode_dagster.sandbox import Fault
 from mode_dagster.settings import Settings

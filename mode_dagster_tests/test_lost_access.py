@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mode_dagster.extract.errors import ModeListingError
-from mode_dagster.extract.table import FAILED_LISTS
+from mode_dagster.extract.tally import FAILED_LISTS
 from mode_dagster.sandbox import Fault, Sandbox, serve
 from mode_dagster_tests.conftest import SMALL
 

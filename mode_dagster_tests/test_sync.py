@@ -11,7 +11,8 @@ from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing
 from mode_dagster.extract.errors import ModeAuthError, ModeConfigError, ModeUnavailable
 from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.extract.sync import Sync
-from mode_dagster.extract.table import AHEAD, FAILED_LISTS
+from mode_dagster.extract.table import AHEAD
+from mode_dagster.extract.tally import FAILED_LISTS
 from mode_dagster.sandbox import Fault, SandboxOptions, serve
 from mode_dagster_tests.conftest import NOON, SMALL
 

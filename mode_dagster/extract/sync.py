@@ -38,7 +38,8 @@ from mode_dagster.extract.personal import Privacy
 from mode_dagster.extract.plan import Plan, make_plan
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.stored import Stored
-from mode_dagster.extract.table import TableSync, Tally
+from mode_dagster.extract.table import TableSync
+from mode_dagster.extract.tally import Tally
 from mode_dagster.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
