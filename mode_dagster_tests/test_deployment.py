@@ -251,7 +251,7 @@ CHART = {
     "postgresql": {
         "enabled", "postgresqlHost", "postgresqlUsername", "postgresqlDatabase", "postgresqlScheme", "service",
     },
-    "dagsterWebserver": {"image", "podSecurityContext", "securityContext", "resources"},
+    "dagsterWebserver": {"image", "service", "readinessProbe", "podSecurityContext", "securityContext", "resources"},
     "dagsterDaemon": {
         "image", "podSecurityContext", "securityContext", "resources", "runCoordinator", "runMonitoring", "runRetries",
     },
@@ -268,10 +268,40 @@ CHART = {
     "ingress": {"enabled"},
 }  # fmt: skip
 """What Dagster's chart (1.13) knows of what is used here; it refuses or overlooks other names."""
+CHART_VALUES = {
+    "dagsterWebserver": {
+        "service": {"type": "ClusterIP", "port": 80},
+        "readinessProbe": {"httpGet": {"path": "/server_info", "port": 80}},
+        "podSecurityContext": {},
+    },
+}
+"""Some of the chart's own values, for what is not set here."""
+
+
+def helm_values():
+    return yaml.safe_load((DEPLOY / "helm/values.yaml").read_text(encoding="utf-8"))
+
+
+def overlaid(chart, ours):
+    """Values of the chart and ours over them, as Helm does it: maps are merged, anything else is replaced."""
+    if not isinstance(chart, dict) or not isinstance(ours, dict):
+        return ours
+    return chart | {name: overlaid(chart.get(name), value) for name, value in ours.items()}
+
+
+def test_on_kubernetes_no_port_needs_root():
+    values = overlaid(CHART_VALUES, helm_values())
+    webserver, (code,) = values["dagsterWebserver"], values["dagster-user-deployments"]["deployments"]
+    # the webserver listens on the port of its service, and the probe has one of its own
+    ports = {webserver["service"]["port"], webserver["readinessProbe"]["httpGet"]["port"]}
+    assert ports == {3000}
+    user = {pod["podSecurityContext"].get("runAsUser", 0) for pod in (webserver, values["dagsterDaemon"], code)}
+    assert user == {10001}, "that of the image"
+    assert min(ports | {code["port"]}) >= 1024, "many clusters let only root open lower ones"
 
 
 def test_helm_values_say_what_dagster_yaml_says():
-    values = yaml.safe_load((DEPLOY / "helm/values.yaml").read_text(encoding="utf-8"))
+    values = helm_values()
     assert values.pop("generatePostgresqlPasswordSecret") is False
     assert {name: set(part) - CHART[name] for name, part in values.items()} == {name: set() for name in CHART}
 
