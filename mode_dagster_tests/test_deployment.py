@@ -300,6 +300,18 @@ def test_on_kubernetes_no_port_needs_root():
     assert min(ports | {code["port"]}) >= 1024, "many clusters let only root open lower ones"
 
 
+def test_on_kubernetes_a_run_gets_what_its_code_server_has():
+    values = helm_values()
+    (code,) = values["dagster-user-deployments"]["deployments"]
+    launched = values["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+    assert code["includeConfigInLaunchedRuns"] == {"enabled": True}
+    assert code["resources"] == {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+    assert "resources" not in launched["containerConfig"], "those of the code server would replace them"
+    # these are not passed on
+    assert launched["containerConfig"]["securityContext"] == code["securityContext"]
+    assert launched["podSpecConfig"]["securityContext"] == code["podSecurityContext"]
+
+
 def test_helm_values_say_what_dagster_yaml_says():
     values = helm_values()
     assert values.pop("generatePostgresqlPasswordSecret") is False
