@@ -258,6 +258,7 @@ CHART = {
     "concurrency": {"enabled", "runs", "pools"},
     "retention": {"enabled", "schedule", "sensor", "autoMaterialize"},
     "telemetry": {"enabled"},
+    "additionalInstanceConfig": {"nux"},
     "pythonLogs": {"pythonLogLevel", "managedPythonLoggers"},
     "dagster-user-deployments": {"enabled", "enableSubchart", "deployments"},
     "runLauncher": {"type", "config"},
@@ -327,6 +328,7 @@ def test_helm_values_say_what_dagster_yaml_says():
     assert instance["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
     assert not values["telemetry"]["enabled"]
     assert not instance["telemetry"]["enabled"]
+    assert values["additionalInstanceConfig"]["nux"] == instance["nux"] == {"enabled": False}
 
     (code,) = values["dagster-user-deployments"]["deployments"]
     command = ["dagster", "api", "grpc", "-h", "0.0.0.0", "-p", str(code["port"]), *code["dagsterApiGrpcArgs"]]
