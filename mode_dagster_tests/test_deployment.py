@@ -149,7 +149,9 @@ def test_the_image_starts_what_compose_starts():
     assert json.loads(instructions("CMD")[-1]) == code["command"]
     assert json.loads(instructions("HEALTHCHECK")[-1].partition("CMD ")[2]) == code["healthcheck"]["test"][1:]
     assert instructions("USER") == ["10001:10001"], "no root, and a number so that Kubernetes can see it"
-    assert all(service["read_only"] for name, service in COMPOSE["services"].items() if name != "postgres")
+    ours = [service for name, service in COMPOSE["services"].items() if name != "postgres"]
+    assert all(service["read_only"] for service in ours)
+    assert {service["pull_policy"] for service in ours} == {"never"}, "nobody else's image of that name"
 
 
 def test_the_image_is_built_from_files_that_are_sent_to_the_builder():
