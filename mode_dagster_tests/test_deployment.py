@@ -199,6 +199,14 @@ def test_the_image_has_the_versions_that_are_tested():
         assert "pip install" not in command or "--require-hashes" in command or "--no-index" in command
 
 
+def test_the_readme_adds_a_driver_as_make_lock_would():
+    shown = subprocess.run(["make", "-n", "lock"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    renewing = shown.replace("\\\n", "").split("\n.venv/bin/uv ")[-1].split()
+    readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    adding = readme.replace("\\\n", "").split("$ .venv/bin/uv ")[1].split("\n")[0].split()
+    assert " ".join(adding).replace("--extra snowflake", "--upgrade") == " ".join(renewing)
+
+
 def test_only_the_code_server_knows_the_credentials_of_mode():
     services = COMPOSE["services"]
     assert [name for name, service in services.items() if "env_file" in service] == ["code"]
@@ -339,4 +347,23 @@ def test_helm_values_say_what_dagster_yaml_says():
         code["image"]["tag"]
         == tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     )
-    assert f"--version {pins(ROOT / 'requirements.lock')['dagster']} " in (DEPLOY / "helm/values.yaml").read_text()
+    for page in ("helm/values.yaml", "README.md"):
+        text = (DEPLOY / page).read_text(encoding="utf-8")
+        assert re.findall(r"--version (\S+) ", text) == [pins(ROOT / "requirements.lock")["dagster"]], page
+
+
+def test_what_the_readme_says_of_kubernetes_is_in_the_values():
+    readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    (code,) = helm_values()["dagster-user-deployments"]["deployments"]
+    secret = set(re.findall(r"^ +(\w+)=", readme.split("## Kubernetes")[1], flags=re.MULTILINE))
+    assert secret == {f"{ENV_PREFIX}USERNAME", f"{ENV_PREFIX}PASSWORD", "DESTINATION__POSTGRES__CREDENTIALS"}
+    assert not secret & set(code["env"])
+    assert code["env"]["DESTINATION_TYPE"] == "postgres"
+    for made in (code["envSecrets"][0]["name"], helm_values()["global"]["postgresqlSecretName"]):
+        assert f"create secret generic {made} " in readme
+    image = helm_values()["dagsterWebserver"]["image"]
+    assert f"docker push {image['repository']}:{image['tag']}\n" in readme
+    # of a release `dagster`, the chart calls it so
+    assert f"deployment/dagster-dagster-user-deployments-{code['name']} " in readme
+    assert f"{ENV_PREFIX}EXECUTOR" in code["env"]
+    assert f"`{ENV_PREFIX}EXECUTOR`" in readme
