@@ -27,8 +27,6 @@ from mode_dagster_tests.conftest import SMALL
 from mode_dagster_tests.deployed import BIN, COMPOSE, DEPLOY, ROOT, Deployment, instructions
 from mode_dagster_tests.processes import HOST, Program, free_port, listens, postgres, until
 
-pytestmark = pytest.mark.slow
-
 
 def environment_file():
     """What env.example has in it."""
@@ -86,6 +84,7 @@ def worker_status(instance, run_id):
     return instance.run_launcher.check_run_worker_health(instance.get_run_by_id(run_id)).status
 
 
+@pytest.mark.slow
 def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(deployment, monkeypatch):
     deployed, world = deployment
     code = deployed.start("code")
@@ -119,6 +118,7 @@ def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(depl
     assert sorted(path.name for path in deployed.home.iterdir()) == ["dagster.yaml", "storage"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_lost_with_its_code_server_is_failed_at_the_next_look(tmp_path, monkeypatch):
     shutil.copy(DEPLOY / "dagster.yaml", tmp_path)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
@@ -164,6 +164,7 @@ def test_the_image_is_built_from_files_that_are_sent_to_the_builder():
     assert not any("secrets.toml" in source and not source.endswith(".example") for source in copied)
 
 
+@pytest.mark.slow
 def test_the_package_can_be_built_from_what_the_image_copies(tmp_path):
     first_stage = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")[1]
     for line in re.findall(r"^COPY +(.*)$", first_stage, flags=re.MULTILINE):
