@@ -130,6 +130,15 @@ def test_a_load_without_dagster_prints_dlts_load_info(run, query):
     assert "mode_analytics_data" in info.stdout, info.stderr
 
 
+def test_a_load_without_dagster_reads_the_environment_of_the_folder_as_dagster_does(run, tmp_path):
+    lines = (f"{ENV_PREFIX}BASE_URL=sandbox", f"{ENV_PREFIX}WORKSPACE=", "DLT_DATA_DIR=${PWD}/mine")
+    (tmp_path / ".env").write_text("\n".join((*lines, "DESTINATION__DUCKDB__CREDENTIALS=mine.duckdb")))
+    done = run("mode_dagster.extract", "spaces", PWD=str(tmp_path), DESTINATION__DUCKDB__CREDENTIALS="another.duckdb")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.glob("*.duckdb")] == ["mine.duckdb"]
+    assert (tmp_path / "mine/pipelines").is_dir()
+
+
 def test_a_load_without_dagster_says_what_is_missing(run, tmp_path):
     done = run("mode_dagster.extract", "spaces")
     assert not list(tmp_path.glob("*.duckdb"))

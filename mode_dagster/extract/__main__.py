@@ -1,6 +1,7 @@
 """Loads Mode without Dagster: `python -m mode_dagster.extract [table …]`.
 
-Prints dlt's own load info; ends with exit code 1 if any table could not be read.
+Reads `.env` of the current folder first. Prints dlt's own load info; ends with exit code 1 if any table could not be
+read.
 """
 
 import argparse
@@ -8,7 +9,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from dotenv import load_dotenv
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -28,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reconcile", action="store_true", help="read everything, whether it moved or not")
     parser.add_argument("--accept-shrunk", nargs="+", default=[], metavar="TABLE", help="listings that may be shorter")
     options = parser.parse_args(arguments)
+    # as `dagster` and `mode-dagster` do: it wins over the environment
+    load_dotenv(Path.cwd() / ".env", override=True)
     try:
         pipeline = mode_pipeline()
     except ModeError as error:
