@@ -3,8 +3,8 @@
 Here: what the ledger notes of it instead of a parent's version.
 Not here: asking (`client`), what becomes of a refusal (`reading`), its rows (`table`).
 
-It has no parent whose version moves, may be longer than memory is large, and must be asked for by time (mode-api.md,
-5.20). Mode does not say in which order the events come, nor how far back they are kept.
+It has no parent whose version moves, may be longer than memory is large, and must be asked for by time (Mode's API
+reference, Audit Logs). Mode does not say in which order the events come, nor how far back they are kept.
 """
 
 from collections.abc import Callable, Iterable, Iterator

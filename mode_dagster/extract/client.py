@@ -253,7 +253,7 @@ class ModeClient:
     ) -> Iterator[dict[str, Any]]:
         """Page after page; a page that is not there is the end, but of a cursor, which only leads on to what there is.
 
-        Links lead past the end (mode-api.md, 3.1); elsewhere whoever has the rows must judge.
+        Mode's links lead past the end, as public clients of its API show; elsewhere whoever has the rows must judge.
         """
         yield ask(query)
         while True:

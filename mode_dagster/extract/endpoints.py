@@ -141,7 +141,7 @@ def _discovery(name: str) -> Route:
 
 
 def _flat(name: str) -> Route:
-    """A list of the whole workspace, as the page that this project started from describes them."""
+    """A list of the whole workspace, as dltHub's page on Mode describes it; Mode's own API reference has none."""
     return Route(f"/{{workspace}}/{name}", (name,), Pager.NEXT, params={"per_page": "30"})
 
 

@@ -100,7 +100,7 @@ class _Marks:
         )
 
     def _unlisted(self, endpoint: Endpoint, route: Route) -> str:
-        """The condition that a row is none of a dataset's, which Discovery leaves out (mode-api.md, 7)."""
+        """The condition that a row is none of a dataset's, which Discovery by its description leaves out."""
         is_of_report = endpoint.rest is not None and "report_token" in endpoint.rest.placeholders
         if not (route.batch and is_of_report and "datasets" in self._loaded):
             return ""
