@@ -1,7 +1,10 @@
 """Settings: everything wrong is said at once, with what to do; no secret is ever said."""
 
+from pathlib import Path
+
 import pytest
 
+from mode_dagster.extract.destination import database_path
 from mode_dagster.extract.endpoints import Listing
 from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.settings import ENV_PREFIX, Settings, load_settings
@@ -19,6 +22,19 @@ def test_defaults_are_those_of_mode(monkeypatch):
     assert settings.listing is Listing.COLLECTIONS
     assert (settings.rate_limit_requests, settings.rate_limit_seconds) == (40, 10.0)
     assert (settings.history_days, settings.query_run_days, settings.max_requests) == (0, 30, 0)
+
+
+def test_a_copy_of_the_example_is_enough_for_a_workspace_of_your_own_in_a_file_of_its_own(
+    monkeypatch, dlt_files, tmp_path
+):
+    shipped = Path(__file__).parent.parent / ".dlt"
+    config, example = ((shipped / name).read_text() for name in ("config.toml", "secrets.toml.example"))
+    monkeypatch.delenv("DESTINATION__DUCKDB__CREDENTIALS")
+    dlt_files(config=config)
+    assert load_settings().is_sandbox
+    dlt_files(config=config, secrets=example)
+    assert (load_settings().base_url, load_settings().workspace) == ("https://app.mode.com/api", "acme")
+    assert database_path() == str(tmp_path / "acme.duckdb")
 
 
 def test_all_missing_settings_are_named_at_once_with_both_ways_to_set_them(monkeypatch):
