@@ -225,7 +225,7 @@ def renewed(page: str) -> str:
 
 def tables() -> str:
     shapes = {
-        "as shipped": Habits(),
+        "the defaults": Habits(),
         "`history_days = 30`, `query_run_days = 1`": Habits(days=30, query_run_days=1),
     }
     lines = [
