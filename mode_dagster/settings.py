@@ -60,44 +60,52 @@ class Settings:
     """One workspace and how to read it; every field is a setting of the same name."""
 
     workspace: str = _setting("", "The workspace's name in Mode's URLs: app.mode.com/<workspace>.")
-    username: str = _setting("", "API token.", secret=True)
-    password: str = _setting("", "API secret.", secret=True)
+    username: str = _setting("", "The API token.", secret=True)
+    password: str = _setting("", "The API token's secret.", secret=True)
     base_url: str = _setting(
-        DEFAULT_BASE_URL, 'Where Mode\'s REST API is; "sandbox" means the bundled made-up workspace.'
+        DEFAULT_BASE_URL,
+        'Address of Mode\'s REST API; "sandbox" means the made-up workspace that comes with the package.',
     )
     listing: Listing = _setting(
-        Listing.COLLECTIONS, "How reports, queries and charts are listed: collections, discovery or workspace."
+        Listing.COLLECTIONS,
+        "How reports, queries and charts are listed: collections (any paid plan), discovery (Mode's Discovery API, "
+        "Enterprise plan) or workspace (for servers with lists that Mode itself does not have).",
     )
     rate_limit_requests: int = _setting(40, "Requests allowed in `rate_limit_seconds`; Mode's own limit is 40 in 10 s.")
-    rate_limit_seconds: float = _setting(10.0, "Length of the window of the rate limit, in seconds.")
-    history_days: int = _setting(0, "Load runs and audit events of this many last days; 0 means all.")
+    rate_limit_seconds: float = _setting(10.0, "The time in which that many requests are allowed, in seconds.")
+    history_days: int = _setting(0, "How many days back runs and audit events are loaded; 0 means all.")
     query_run_days: int = _setting(
-        30, "Load query runs of report runs of this many last days, one request a run; 0 means all."
+        30, "How many days back query runs are loaded, which takes one request for each run of a report; 0 means all."
     )
     max_requests: int = _setting(
-        0, "Stop a sync after this many requests (lists that were begun are read to their end); 0 means no limit."
+        0,
+        "End a sync after this many requests (lists that were begun are read to their end); the next one continues. "
+        "0 means no limit.",
     )
     reread_hours: int = _setting(
         20,
-        "Read lists without information on changes (permissions, dataset fields, people) again after this many hours; "
-        "less than 24, so that a daily sync reads them every day.",
+        "After how many hours lists are read again for which Mode gives no time of change (permissions, dataset "
+        "fields, people). Less than 24, so that a daily sync reads them every day.",
     )
     checkpoint_seconds: int = _setting(
-        60, "Load what was fetched at least this often; a sync that is killed repeats no more than that."
+        60, "What was fetched is loaded at least this often, in seconds; a killed sync has to repeat no more than that."
     )
     personal_data: PersonalData = _setting(
-        PersonalData.KEEP, "What is stored of people: keep, hash (keyed, so that joins still work) or drop."
+        PersonalData.KEEP,
+        "What is stored of names, e-mail addresses and the like: keep, hash (joins still work) or drop. Decide before "
+        "the first load: a later change reaches a row when it is read again.",
     )
     personal_data_key: str = _setting(
         "",
-        "Key of those hashes: 16 random characters or more, the same for as long as the tables are to be joined.",
+        "Key for `personal_data = hash`: 16 random characters or more. Keep it: with another key, new rows do not join "
+        "with old ones.",
         secret=True,
     )
     signature_token: str = _setting(
-        "", "Discovery API token, if it is not to be minted with the API token.", secret=True
+        "", "A token of Mode's Discovery API; without it, a sync creates one with the API token.", secret=True
     )
-    signature_access_key: str = _setting("", "Access key of that Discovery token.", secret=True)
-    signature_access_secret: str = _setting("", "Access secret of that Discovery token.", secret=True)
+    signature_access_key: str = _setting("", "Access key of that token.", secret=True)
+    signature_access_secret: str = _setting("", "Access secret of that token; set all three or none.", secret=True)
 
     @property
     def is_sandbox(self) -> bool:
@@ -131,26 +139,26 @@ class Operation:
     reconcile_cron: str = _setting(
         "20 5 * * 6", "When `mode_reconcile` runs: weekly, on Saturday, when nobody else needs Mode's rate limit."
     )
-    time_zone: TimeZone = _setting("UTC", "Time zone that these hours are meant in, such as Europe/Berlin.")
+    time_zone: TimeZone = _setting("UTC", "Time zone of these three, such as Europe/Berlin.")
     watch_reports: bool = _setting(
-        False, "Whether there is a sensor that tells which of Mode's reports began to fail, and which work again."
+        False, "Whether a sensor tells which of Mode's reports began to fail, and which work again."
     )
     webhook_url: str = _setting(
         "",
-        "Where failures are told: a Slack incoming webhook, or anything that takes its JSON. Read when a sensor runs.",
+        "Where alerts are posted: a Slack incoming webhook, or anything that takes its JSON. Read when a sensor runs.",
         secret=True,
     )
-    webserver_url: str = _setting(
-        "", "Where people reach Dagster's UI, for links in what is told: https://dagster.example.com."
-    )
+    webserver_url: str = _setting("", "Address of Dagster's UI, for links in alerts: https://dagster.example.com.")
     external_tables: str = _setting(
         "",
-        "Shows the tables that Mode's queries read as assets upstream of `mode/queries`, with keys after this pattern "
-        "of {database}, {schema} and {table}, in lower case: {schema}/{table} may meet those of dbt. Empty means none.",
+        "Keys of assets for the tables that Mode's queries read, upstream of `mode/queries`: a pattern of {database}, "
+        "{schema} and {table}, filled in lower case. Those of {schema}/{table} may be the assets that dbt has already. "
+        "Empty means no such assets.",
     )
     executor: Executor = _setting(
         Executor.IN_PROCESS,
-        "Where the steps of a run are worked: in_process, or with a server as destination multiprocess, celery or k8s.",
+        "Where the steps of a run are executed: in_process, or, if the destination is a server, multiprocess, celery "
+        "or k8s.",
     )
 
 

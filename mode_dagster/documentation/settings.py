@@ -17,17 +17,27 @@ def configuration_page() -> str:
 
 {GENERATED}
 
-All of them are in the section `[{SECTION}]` of `.dlt/secrets.toml` or `.dlt/config.toml`, or in the environment as
-`{ENV_PREFIX}<NAME>`, or in any vault that dlt reads.
-The environment wins over secrets.toml, which wins over config.toml.
-A name that does not exist, or a value that can't be, is refused with all other mistakes in one message.
+A setting can be in
+
+1. the environment, as `{ENV_PREFIX}<NAME>`, also by a file `.env` in the current folder,
+   which wins over the rest of the environment,
+2. `.dlt/secrets.toml`, in the section `[{SECTION}]`, or a vault that dlt reads,
+3. `.dlt/config.toml`, in the same section.
+
+The first of these that has it wins. `.dlt/` is that of the current folder.
+Your own workspace needs `workspace`, `username`, `password`, and a `base_url` that replaces the `"sandbox"` of
+`.dlt/config.toml`: `.dlt/secrets.toml.example` has all four, and a DuckDB file of its own.
+Unknown names and values that are not allowed are refused, all of them in one message.
+
+`.env` is read by `dagster`, `mode-dagster` and `python -m mode_dagster.extract`, not by `dlt`.
 
 {_settings(Settings)}
 
 ## What runs by itself
 
-In the same section. Dagster reads them when it loads the definitions: after a change, reload the code location.
-A vault is only asked for `webhook_url`. [Operations](operations.md#schedules) says what each schedule and sensor does.
+These are in the same section. Dagster reads them when it loads the definitions: after a change, reload the code
+location. Of these only `webhook_url` can be in a vault.
+[Operations](operations.md#schedules) says what each schedule and sensor does.
 
 {_settings(Operation)}
 
@@ -42,8 +52,8 @@ The tables are in the schema `mode_analytics_data`, the SQL models in `mode_mart
 ## dlt's own
 
 `[runtime] request_timeout` (60 s), `request_max_attempts` (5), `request_backoff_factor` (1) and
-`request_max_retry_delay` (300 s) bound how long one request is tried.
-`.dlt/config.toml` has the others that this project sets, each with its reason.
+`request_max_retry_delay` (300 s) limit how long one request is tried.
+`.dlt/config.toml` has the other settings of dlt that this project uses, each with its reason.
 """
 
 
