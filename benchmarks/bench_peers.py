@@ -49,15 +49,15 @@ ENOUGH = 0.98
 SHARE = 0.01
 STEP = timedelta(minutes=1)
 FOOTNOTES = """
-Times ours: requests, divided by this project's in the same step. Refused: answered with 4xx, as Mode answers for what
-a key may not see or what is gone.
-What each loader reads:
+Times ours: requests, divided by this project's in the same step. Refused: responses with 4xx, which Mode sends for what
+a token may not read or what was deleted. What each loader reads:
+
 - ours: every table of the endpoint catalogue, so besides reports, queries and charts also runs, query runs,
   filters, schedules, subscriptions, datasets, definitions, members, groups, permissions and the audit log;
 - plain: collections, reports, queries, charts, runs, query runs, data sources;
 - datahub: collections, reports, datasets, queries, charts, data sources, definitions and creators, and it parses
   the SQL for lineage (in its seconds); no runs, query runs, schedules, filters, subscriptions, groups, permissions
-  or audit log. Personal collections are read too, as by the others; a creator who is gone (404) is asked for again
+  or audit log. Personal collections are read too, as by the others; a deleted creator (404) is requested again
   each time.
 """
 

@@ -25,7 +25,7 @@ A setting can be in
 3. `.dlt/config.toml`, in the same section.
 
 The first of these that has it wins. `.dlt/` is that of the current folder.
-Your own workspace needs `workspace`, `username`, `password`, and a `base_url` that replaces the `"sandbox"` of
+A workspace of your own needs `workspace`, `username`, `password`, and a `base_url` that replaces the `"sandbox"` of
 `.dlt/config.toml`: `.dlt/secrets.toml.example` has all four, and a DuckDB file of its own.
 Unknown names and values that are not allowed are refused, all of them in one message.
 
