@@ -60,8 +60,8 @@ class Settings:
     """One workspace and how to read it; every field is a setting of the same name."""
 
     workspace: str = _setting("", "The workspace's name in Mode's URLs: app.mode.com/<workspace>.")
-    username: str = _setting("", "The API token.", secret=True)
-    password: str = _setting("", "The API token's secret.", secret=True)
+    username: str = _setting("", "Mode's API token.", secret=True)
+    password: str = _setting("", "What Mode shows with the token as its secret.", secret=True)
     base_url: str = _setting(
         DEFAULT_BASE_URL,
         'Address of Mode\'s REST API; "sandbox" means the made-up workspace that comes with the package.',
