@@ -27,10 +27,12 @@ def checks_page() -> str:
 
 {GENERATED}
 
-Each loaded table has its checks in one step, `mode__<table>__checks`, derived from the table's row of the catalogue.
-Passing ones show their numbers too; failing ones show up to 20 rows and what to do.
-What was never loaded, or what Mode does not send, is said not to be checked, and passes.
-Besides, `every_table_was_read` of the ledger makes a run fail, at its end, in which a table could not be read.
+Every loaded table has checks, derived from its row of the catalogue. They run in one step after the load,
+`mode__<table>__checks`, and their results are on the asset's page in Dagster, tab Checks.
+A check that passes shows its numbers, one that fails up to 20 rows and what to do.
+A table that was never loaded, or a column that Mode does not send, is not checked: its check passes and says so.
+In addition, `every_table_was_read` of the ledger fails a run, at its end, if a table could not be read.
+Checks of the SQL models are in [models in detail](model-reference.md).
 
 | a check that | when it fails |
 |---|---|
