@@ -39,11 +39,6 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 
-FIND = """(words => [...document.querySelectorAll("body *")].findLast(
-    element => element.innerText && element.innerText.trim() === words
-))"""
-"""JavaScript: the innermost element with these words."""
-
 Found = TypeVar("Found")
 
 
@@ -81,14 +76,6 @@ class Page:
     def run(self, script: str) -> Any:
         """The value of some JavaScript."""
         return self._call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
-
-    def click(self, words: str) -> None:
-        """Presses what has exactly these words on it."""
-        self.run(f"{FIND}({json.dumps(words)}).click()")
-
-    def scroll_to(self, words: str) -> None:
-        """Brings what has exactly these words on it to the top."""
-        self.run(f"{FIND}({json.dumps(words)}).scrollIntoView()")
 
     def resize(self, width: int, height: int) -> None:
         """How large the window is."""

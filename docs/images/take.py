@@ -1,6 +1,6 @@
-"""Takes the pictures of Dagster's UI that are in this folder: `python docs/images/take.py`, about three minutes.
+"""Takes the pictures of Dagster's UI that are in this folder: `python docs/images/take.py`, about two minutes.
 
-Here: which pages, and what must be on them before the picture is taken.
+Here: which pages, and what must be on them before a picture is taken.
 Not here: starting Dagster and the browser (`mode_dagster_tests.browser`).
 
 Loads the bundled sandbox into a temporary folder; needs Chromium on PATH.
@@ -21,29 +21,21 @@ from mode_dagster.workspace import Workspace
 from mode_dagster_tests.browser import Page, browser, webserver
 
 HERE = Path(__file__).parent
-LOADS = 3
-"""So that plots have more than one point."""
-SETTLE = 3
+SETTLE = 6
 """Seconds for icons and lines to be drawn once the words are there."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One page and what to do on it."""
+    """One page and what it must show."""
 
     name: str
     path: str
     expected: Sequence[str]
-    click: str = ""
-    """Text of a button that is pressed first."""
-    scroll_to: str = ""
-    """Heading that is brought to the top at last."""
     size: tuple[int, int] = (1400, 900)
 
 
 GROUPS = [*(Workspace().group(family) for family in Family), Workspace().group()]
-WIDE = (1700, 900)
-UPSTREAM = "?view=lineage&lineageScope=upstream"
 PICTURES = (
     Picture("groups", "/asset-groups", GROUPS, size=(1800, 800)),
     Picture(
@@ -51,16 +43,9 @@ PICTURES = (
         "/assets/mode_marts/report_health?view=lineage&lineageScope=upstream",
         ["report_health"],
     ),
-    Picture("reports", "/assets/mode/reports", ["Freshness policy", "Row count", "Every report of every collection"]),
-    Picture("reports-metadata", "/assets/mode/reports", ["Metadata", "completeness"], scroll_to="Metadata", size=WIDE),
-    Picture("runs-plots", "/assets/mode/runs", ["Metadata", "Plots"], scroll_to="Metadata", click="Plots"),
-    Picture("ledger", "/assets/mode/sync_ledger", ["Metadata", "refused_429"], scroll_to="Metadata", size=WIDE),
     Picture(
         "report_health", "/assets/mode_marts/report_health", ["Answers: Which reports are failing now", "Row count"]
     ),
-    Picture("checks", "/assets/mode/reports?view=checks", ["Checks"]),
-    Picture("automation", "/automation", ["Automation"]),
-    Picture("catalog", "/assets", ["Catalog", "Asset name"], size=(1400, 700)),
 )
 
 
@@ -86,20 +71,13 @@ def prepare(folder: Path) -> None:
         "SOURCES__MODE_ANALYTICS_SOURCE__BASE_URL": "sandbox",
     }
     load = [sys.executable, "-m", "dagster", "job", "execute", "-m", "mode_dagster.definitions", "-j", "mode_sync"]
-    for _ in range(LOADS):
-        subprocess.run(load, cwd=folder, check=True, capture_output=True)  # noqa: S603 - our own command
+    subprocess.run(load, cwd=folder, check=True, capture_output=True)  # noqa: S603 - our own command
 
 
 def take(page: Page, address: str, picture: Picture) -> None:
     """Goes there and writes the picture."""
     page.resize(*picture.size)
     page.open(f"{address}{picture.path}", *picture.expected)
-    time.sleep(SETTLE)
-    if picture.click:
-        page.click(picture.click)
-    time.sleep(SETTLE)
-    if picture.scroll_to:
-        page.scroll_to(picture.scroll_to)
     time.sleep(SETTLE)
     file = HERE / f"{picture.name}.png"
     file.write_bytes(page.picture())
