@@ -66,8 +66,12 @@ ui: setup $(DAGSTER_HOME)/dagster.yaml ## Start Dagster's UI on http://localhost
 
 .PHONY: test
 test: setup-dev ## Run the linters and the tests
-	@$(MAKE) --no-print-directory lint
-	@$(PYTEST) -n 3 -m "not slow"
+	@$(MAKE) --no-print-directory style
+	@# types are checked meanwhile: that takes a minute of one core
+	@$(MAKE) --no-print-directory types & types=$$!; tests=0; \
+	  $(PYTEST) -n 3 -m "not slow" || tests=$$?; \
+	  wait $$types || { echo 'make types: failed, see above' >&2; exit 1; }; \
+	  exit $$tests
 
 .PHONY: test-slow
 test-slow: setup-dev ## Run what takes long: whole deployments, days of syncs, the tutorial
@@ -83,9 +87,15 @@ coverage: setup-dev ## Measure what all tests cover; fails under 95 %, under 100
 	@$(BIN)/coverage report --include='mode_dagster/extract/*,mode_dagster/models/*' --fail-under=100
 
 .PHONY: lint
-lint: setup-dev ## Check style, format and types
+lint: style types ## Check style, format and types
+
+.PHONY: style
+style: setup-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: setup-dev
 	@$(BIN)/mypy
 
 .PHONY: fix
