@@ -12,8 +12,9 @@ PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 LOCK := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 export DAGSTER_DISABLE_TELEMETRY := yes
-# memory that threads give back is shared by all of them (docs/scale.md)
+# memory that threads and Arrow give back is shared by all (docs/scale.md)
 export MALLOC_ARENA_MAX ?= 2
+export ARROW_DEFAULT_MEMORY_POOL ?= system
 # Dagster's advice to call its other command line, `dg`
 export PYTHONWARNINGS ?= ignore:Function
 

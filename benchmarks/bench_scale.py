@@ -292,7 +292,8 @@ def loaded(settings: Mapping[str, str], folder: Path) -> tuple[int, int, int, in
         "DESTINATION__DUCKDB__CREDENTIALS": str(file),
         "DLT_DATA_DIR": str(folder / "dlt"),
         "RUNTIME__DLTHUB_TELEMETRY": "false",
-        "MALLOC_ARENA_MAX": "2",  # as Makefile and deploy/ set it
+        "MALLOC_ARENA_MAX": "2",  # as Makefile and deploy/ set it, and the next
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
     }
     command = [sys.executable, __file__, "--load"]
     done = subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)

@@ -12,7 +12,7 @@ from mode_dagster.extract import pipeline as pipelines
 from mode_dagster.extract.destination import database_path
 from mode_dagster.extract.endpoints import ENDPOINTS, Listing
 from mode_dagster.extract.errors import ModeError
-from mode_dagster.extract.pipeline import BLOCK_SIZE, join_row_groups, mode_pipeline
+from mode_dagster.extract.pipeline import BLOCK_SIZE, ROW_GROUP, join_row_groups, mode_pipeline
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.sandbox import Fault, serve
 from mode_dagster_tests.conftest import SMALL
@@ -164,6 +164,18 @@ def test_rows_that_came_in_parts_are_put_together_unless_somebody_reads_the_file
         assert query(groups) == [(1,)]
         assert query("SELECT theirs FROM joining") == [(1,)]
         assert query("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'") == [("joining",)]
+
+
+def test_joined_row_groups_are_smaller_than_those_that_duckdb_makes(query):
+    query("CREATE TABLE parts (number BIGINT)")
+    for part in range(10):
+        with duckdb.connect(database_path(), config={"max_vacuum_tasks": 0}) as file:
+            file.execute(f"INSERT INTO parts SELECT range FROM range({part * 3000}, {part * 3000 + 3000})")
+    join_row_groups(database_path())
+    groups = "SELECT DISTINCT row_group_id FROM pragma_storage_info('parts')"
+    assert query(f"SELECT count(*) FROM ({groups})") == [(-(-30_000 // ROW_GROUP),)]
+    assert query("SELECT count(*), sum(number) FROM parts") == [(30_000, sum(range(30_000)))]
+    assert not Path(f"{database_path()}.tmp").exists()
 
 
 def test_a_new_file_has_small_blocks_and_one_that_is_there_keeps_its_own(sandbox, load_from, query, tmp_path):

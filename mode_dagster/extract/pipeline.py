@@ -38,6 +38,7 @@ from mode_dagster.extract.gone import mark_deleted
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.sync import Sync
 from mode_dagster.warehouse import DuckDBWarehouse, NoWarehouseError, Warehouse, is_made, open_warehouse
+from mode_dagster.warehouse.sql import literal
 
 TAKE_PARQUET = ("motherduck", "filesystem", "snowflake", "bigquery")
 """The others take it only from a bucket between, or with a driver of their own."""
@@ -46,8 +47,11 @@ KEPT_PACKAGES = 10
 BLOCK_SIZE = 65_536
 """Bytes of a DuckDB file that are read and written at once. A sync adds rows to hundreds of columns, and has a block of
 each in memory; with DuckDB's 256 KB that is a sixth of what it takes, and most of a small file."""
+ROW_GROUP = 16_384
+"""Rows of the row groups that are joined. DuckDB's own size is 122,880, and to make one of a wide table takes 200 MB,
+whatever its limit is (docs/decisions.md)."""
 JOINING_MEMORY = "64MB"
-"""What DuckDB may take to join row groups; with its own limit that is up to 200 MB (docs/decisions.md)."""
+"""What DuckDB may keep in memory of what it joins."""
 JOINING = "_mode_dagster_joining"
 """A table that is never seen, made and dropped in a transaction: DuckDB joins nothing in a file that did not change."""
 
@@ -182,9 +186,13 @@ def join_row_groups(path: str) -> None:
 
     Where somebody reads the file, that is left to the next part.
     """
-    with suppress(DuckDBError), connect(path, config={"memory_limit": JOINING_MEMORY}) as file:
-        file.execute(f"BEGIN; CREATE TABLE {JOINING} (x INT); DROP TABLE {JOINING}; COMMIT")
-        file.execute("CHECKPOINT")
+    with (
+        suppress(DuckDBError),
+        connect(config={"memory_limit": JOINING_MEMORY, "temp_directory": f"{path}.tmp"}) as memory,
+    ):
+        memory.execute(f"ATTACH {literal(path)} AS file (ROW_GROUP_SIZE {ROW_GROUP})")
+        memory.execute(f"BEGIN; CREATE TABLE file.{JOINING} (x INT); DROP TABLE file.{JOINING}; COMMIT")
+        memory.execute("CHECKPOINT file")
 
 
 @contextmanager
