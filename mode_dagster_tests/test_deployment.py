@@ -201,7 +201,9 @@ def test_the_image_has_the_versions_that_are_tested():
 
 
 def test_the_readme_adds_a_driver_as_make_lock_would():
-    shown = subprocess.run(["make", "-n", "lock"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "-n", "lock"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     renewing = shown.replace("\\\n", "").split("\n.venv/bin/uv ")[-1].split()
     readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
     adding = readme.replace("\\\n", "").split("$ .venv/bin/uv ")[1].split("\n")[0].split()

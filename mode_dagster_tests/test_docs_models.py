@@ -88,6 +88,7 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+@pytest.mark.slow
 def test_every_answer_on_the_page_is_what_the_query_gives(models):
     def answered(block: re.Match[str]) -> str:
         result = models.execute(block["sql"])

@@ -36,6 +36,7 @@ def test_deleted_reports_are_marked_with_all_below_them_and_their_history_stays(
     assert query(f"SELECT count(*) > 0 FROM mode_analytics_data.runs WHERE report_token = '{gone}'") == [(True,)]
 
 
+@pytest.mark.slow
 def test_runs_of_a_deleted_report_are_not_looked_into_again(world, clock, load_first, load_from, query):
     tables = ("spaces", "reports", "runs", "query_runs")
     load_first(world, *tables)

@@ -224,6 +224,7 @@ def test_nobody_is_in_the_file_if_so_set(choice, listing, load_from, tmp_path):
             assert rows == keys > 0, table
 
 
+@pytest.mark.slow
 def test_hashes_join_as_the_names_did_and_need_the_key(load_from, query):
     join = """
         SELECT count(*) FROM mode_analytics_data.reports AS reports

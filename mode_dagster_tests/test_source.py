@@ -34,6 +34,7 @@ def columns_of(query, table: str) -> dict[str, str]:
     return dict(query(sql + " AND table_schema = 'mode_analytics_data'"))
 
 
+@pytest.mark.slow
 def test_loading_twice_gives_every_key_once_and_all_tables_with_all_columns(sandbox, load_from, query, keys):
     load_from(sandbox)
     load_from(sandbox)
