@@ -28,15 +28,8 @@ TELLING = (
     *("name", "title", "query_name", "endpoint", "action", "token", "state", "outcome", "rows"),
     *("chart_type", "data_type", "filter_type", "adapter", "database", "frequency", "cron_hour"),
     *("space_type", "group_type", "entity_type", "accessor_type", "member_type", "plan_code", "error_code"),
-    *(
-        "default_access_level",
-        "member_count",
-        "email_subscriber_count",
-        "edited_at",
-        "last_run_at",
-        "created_at",
-        "completed_at",
-    ),
+    *("default_access_level", "member_count", "email_subscriber_count"),
+    *("edited_at", "last_run_at", "created_at", "completed_at"),
     *("timestamp", "read_at", "activated_at", "last_day_engaged", "updated_at", "type", "admin", "view_count"),
     *("report_token", "query_token", "schedule_token", "dataset_token", "space_token", "group_token", "member_token"),
 )
