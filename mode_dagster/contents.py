@@ -4,8 +4,8 @@ Here: one look at each table after a load.
 Not here: what the load did (`materialization`), the tables' shape (`extract.endpoints`).
 
 A sample goes into Dagster's event log, which outlives the rows and is read by more people than the tables. So it has
-only columns that are named here, less those that the catalogue calls personal: no text of a query or of an error. The
-rows that a check shows go there too, and keep to `showable`.
+only columns that are named here, less those that the catalogue calls personal or sensitive. The rows that a check shows
+go there too, and keep to `showable`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -36,13 +36,6 @@ TELLING = (
 """Columns that a sample may show, the most telling first."""
 NEWEST = ("completed_at", "timestamp", "edited_at", "created_at", "read_at", "activated_at", "last_day_engaged")
 """What tells the newest rows: the first of these that a table has."""
-ANYTHING = (
-    *("raw_query", "raw_source", "rendered_source", "source", "query_preview", "formula"),
-    *("error_message", "description", "parameters"),
-)
-"""Columns in which anything may stand: SQL with values in it, an error that quotes a row, what people write."""
-NAMED_AFTER_PEOPLE = frozenset({("spaces", "name")})
-"""Table and column: a personal collection is called after its owner."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +97,4 @@ def showable(table: str) -> set[str]:
     """The columns of a table whose values may be in Dagster's event log: documented ones that need not be kept out."""
     if table == LEDGER:
         return {column.name for column in LEDGER_COLUMNS}
-    return {
-        column.name
-        for column in BY_NAME[table].all_columns
-        if not column.personal and column.name not in ANYTHING and (table, column.name) not in NAMED_AFTER_PEOPLE
-    }
+    return {column.name for column in BY_NAME[table].all_columns if column.showable}

@@ -10,7 +10,6 @@ import dagster as dg
 import duckdb
 import pytest
 
-from mode_dagster.contents import NAMED_AFTER_PEOPLE
 from mode_dagster.extract.destination import DATASET, database_path
 from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.pipeline import BLOCK_SIZE
@@ -296,7 +295,7 @@ def test_a_text_that_is_made_of_personal_data_is_called_personal():
                 yield from is_about_people(table, name)
             elif schema == DATASET:
                 origin = next(known for known in BY_NAME[table].all_columns if known.name == name)
-                yield origin.personal or (table, name) in NAMED_AFTER_PEOPLE
+                yield origin.personal or origin.personal_where is not None
 
     lineages = {name: column_lineage(model, MODELS) for name, model in MODELS.items()}
     with duckdb.connect() as connection:

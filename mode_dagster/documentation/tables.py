@@ -15,6 +15,9 @@ DRAWING = """Lines lead from a table to those whose rows belong to one of its ro
 Each box has the columns to join by: the key, and what names rows of other tables.
 
 ![The loaded tables and how they are joined](tables.svg)"""
+MARKS = """*Personal*: tells who somebody is; the setting `personal_data` says what is stored of it.
+*Sensitive*: SQL, what people write, what databases answer, where they are; stored as Mode has it.
+Neither is shown in Dagster's event log."""
 
 
 def assets_page() -> str:
@@ -23,7 +26,7 @@ def assets_page() -> str:
     contents.append(f"- [`{LEDGER}`](#{LEDGER}): {LEDGER_MEANING}")
     ledger = "\n\n".join([f"## {LEDGER}", LEDGER_MEANING, _columns(LEDGER_COLUMNS)])
     sections = [_section(endpoint) for endpoint in ENDPOINTS]
-    return "\n\n".join(["# Tables", GENERATED, "\n".join(contents), DRAWING, *sections, ledger]) + "\n"
+    return "\n\n".join(["# Tables", GENERATED, "\n".join(contents), MARKS, DRAWING, *sections, ledger]) + "\n"
 
 
 def _section(endpoint: Endpoint) -> str:
@@ -37,8 +40,14 @@ def _section(endpoint: Endpoint) -> str:
 
 
 def _columns(columns: Iterable[Column]) -> str:
-    rows = [
-        (f"`{column.name}`", column.data_type, f"{column.description}{' Personal.' if column.personal else ''}")
-        for column in columns
-    ]
-    return table(("column", "type", "meaning"), rows)
+    return table(
+        ("column", "type", "meaning"), [(f"`{column.name}`", column.data_type, _meaning(column)) for column in columns]
+    )
+
+
+def _meaning(column: Column) -> str:
+    marks = [(column.personal, "Personal."), (column.sensitive, "Sensitive.")]
+    if column.personal_where:
+        name, value = column.personal_where
+        marks.insert(0, (True, f"Personal where `{name}` is {value}."))
+    return " ".join([column.description, *(mark for is_so, mark in marks if is_so)])

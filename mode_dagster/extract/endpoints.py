@@ -75,6 +75,18 @@ class Column:
     data_type: DataType = "text"
     personal: bool = False
     """Whether it tells who somebody is, or may; the setting `personal_data` says what is stored of it."""
+    personal_where: tuple[str, str] | None = None
+    """Personal only in rows of which this column has this value."""
+    sensitive: bool = False
+    """Whether anything may stand in it: SQL with values in it, an error that quotes a row, what people write.
+
+    It is stored as it is, but not shown in Dagster's event log, which outlives the rows and more people read.
+    """
+
+    @property
+    def showable(self) -> bool:
+        """Whether its values may be in Dagster's event log."""
+        return not (self.personal or self.personal_where or self.sensitive)
 
 
 def spoken(name: str) -> str:
@@ -91,7 +103,9 @@ decimal = partial(Column, data_type="double")
 flag = partial(Column, data_type="bool")
 time = partial(Column, data_type="timestamp")
 """A point in time, UTC."""
-document = partial(Column, data_type="json")
+prose = partial(Column, sensitive=True)
+"""What people or databases write: SQL, descriptions, errors."""
+document = partial(Column, data_type="json", sensitive=True)
 """A JSON value whose inside is users' data; kept whole in one column."""
 
 
@@ -221,6 +235,8 @@ CREATED = time("created_at", "When it was created.")
 UPDATED = time("updated_at", "When anything about it last changed.")
 CREATOR = personal("creator_username", "Username of the person who created it.", "_links.creator")
 EXECUTOR = personal("executed_by_username", "Username of the person who started it.", "_links.executed_by")
+PRIVATE = ("space_type", "private")
+"""A personal collection."""
 WEB = text("web_url", "Address of its page in Mode.", "_links.web")
 
 DELETED = time("deleted_at", "When a sync first found it gone from Mode; empty while it is there.")
@@ -287,7 +303,7 @@ REPORT_COLUMNS = (
     TOKEN,
     ID,
     text("name", "Title; empty when nobody gave one."),
-    text("description", "What its author says of it."),
+    prose("description", "What its author says of it."),
     text("type", "Report, or DatasetReport for datasets."),
     text("account_id", "Id of the account that owns it."),
     personal("account_username", "Username of the account that owns it."),
@@ -328,7 +344,7 @@ REPORT_COLUMNS = (
     document("imported_datasets", "Datasets that it uses, where the listing says so."),
     text("theme_id", "Id of its theme."),
     document("color_mappings", "Colours by value."),
-    text("query_preview", "Beginning of its first query."),
+    prose("query_preview", "Beginning of its first query."),
     text("github_link", "Where it is kept in GitHub."),
     CREATOR,
     personal("creator_email", "E-mail of the person who created it (discovery listing only)."),
@@ -344,8 +360,8 @@ SPACES = Endpoint(
     columns=(
         TOKEN,
         ID,
-        text("name", "Name of the collection."),
-        text("description", "What its owner says of it."),
+        text("name", "Name of the collection; a personal one is called after its owner.", personal_where=PRIVATE),
+        prose("description", "What its owner says of it.", personal_where=PRIVATE),
         text("space_type", "private, community or custom."),
         text("state", "State of the collection."),
         flag("restricted", "Unreliable: Mode sends false for restricted ones; use `default_access_level`."),
@@ -415,7 +431,7 @@ QUERIES = Endpoint(
         TOKEN,
         ID,
         text("name", "Name of the query."),
-        text("raw_query", "The SQL as written, Liquid and parameters included."),
+        prose("raw_query", "The SQL as written, Liquid and parameters included."),
         CREATED,
         UPDATED,
         text("last_run_id", "Id of its last run, as text."),
@@ -458,7 +474,7 @@ CHARTS = Endpoint(
             "Title, with HTML entities as Mode stores them; empty when untitled.",
             "view_vegas.title|chart_title",
         ),
-        text("description", "Description under the title.", "view_vegas.description"),
+        prose("description", "Description under the title.", "view_vegas.description"),
         CREATED,
         UPDATED,
         number("view_version", "Version of the chart's settings."),
@@ -496,7 +512,7 @@ REPORT_FILTERS = Endpoint(
         text("report_id", "Numeric id of the report, as text."),
         text("name", "Name of the filter."),
         number("row_order", "Its place among the report's filters."),
-        text("formula", "What it filters on."),
+        prose("formula", "What it filters on."),
         text("formula_type", "Kind of the formula."),
         text("data_type", "Type of the filtered values."),
         text("filter_type", "SINGLE, MULTI or RANGE."),
@@ -566,15 +582,15 @@ QUERY_RUNS = Endpoint(
         time("query_created_at", "When the query was created."),
         text("data_source_id", "Numeric id of the data source, as text: joins `data_sources.id`."),
         text("data_source_token", "Token of the data source: joins `data_sources.token`."),
-        text("raw_source", "The SQL as written when it ran."),
-        text("rendered_source", "The SQL that was sent, parameters filled in."),
+        prose("raw_source", "The SQL as written when it ran."),
+        prose("rendered_source", "The SQL that was sent, parameters filled in."),
         personal("statement_annotation", "Comment that Mode adds to the SQL."),
         document("parameters", "Parameter values."),
         flag("limit", "Whether Mode limited the number of rows."),
         number("max_result_bytes", "Largest result allowed, in bytes."),
         text("error_code", "Kind of failure, such as SqlUnknownColumn; empty on success."),
         text("error_type", "Always generic on failures; `error_code` says more."),
-        text("error_message", "What the database or Mode said."),
+        prose("error_message", "What the database or Mode said."),
         text("help_url", "Mode's help page about the failure."),
         text("dbt_metric_id", "Id of the dbt metric behind the query."),
         text("dbt_metric_token", "Token of the dbt metric behind the query."),
@@ -639,16 +655,16 @@ DATA_SOURCES = Endpoint(
         ID,
         text("name", "Name of the connection."),
         text("display_name", "Name that people see."),
-        text("description", "What an admin says of it."),
+        prose("description", "What an admin says of it."),
         text("adapter", "Driver: jdbc:snowflake, jdbc:bigquery, jdbc:postgresql and so on."),
         text("adapter_version", "Version of the driver."),
         text("provider", "Who hosts the database."),
         text("vendor", "Kind of database."),
         text("database", "Database name."),
         text("warehouse", "Warehouse, where the database has such."),
-        text("host", "Host name; sensitive."),
+        prose("host", "Host name."),
         text("port", "Port, as text."),
-        text("username", "Database user; sensitive."),
+        prose("username", "Database user."),
         text("default_access_level", "What members may do who were not named."),
         flag("public", "Whether it is one of Mode's public sources."),
         flag("asleep", "Whether it is asleep."),
@@ -681,8 +697,8 @@ DEFINITIONS = Endpoint(
         TOKEN,
         ID,
         text("name", "Name, as queries write it after the @."),
-        text("description", "What its author says of it."),
-        text("source", "The SQL."),
+        prose("description", "What its author says of it."),
+        prose("source", "The SQL."),
         text("data_source_id", "Numeric id of the data source, as text: joins `data_sources.id`."),
         CREATED,
         UPDATED,
@@ -784,7 +800,7 @@ DATASET_FIELD_DESCRIPTIONS = Endpoint(
     columns=(
         TOKEN,
         text("name", "Name of the column."),
-        text("description", "What the column means.", "description|desc"),
+        prose("description", "What the column means.", "description|desc"),
         CREATED,
         UPDATED,
     ),
@@ -861,7 +877,7 @@ GROUPS = Endpoint(
     columns=(
         TOKEN,
         text("name", "Name of the group."),
-        text("description", "What an admin says of it."),
+        prose("description", "What an admin says of it."),
         text("group_type", "Kind of group."),
         text("state", "State of the group."),
         number("member_count", "How many members it has, by Mode's counter."),

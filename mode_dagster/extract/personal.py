@@ -10,7 +10,7 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from mode_dagster.extract.endpoints import Endpoint
+from mode_dagster.extract.endpoints import Column, Endpoint
 from mode_dagster.extract.rows import Row
 
 PERSONAL_NAME = re.compile(r"e?mail|user_?name|(first|last|full)_?name|phone|avatar|user_agent|(^|_)ip(_|$)")
@@ -51,11 +51,8 @@ class Privacy:
         """The row as it may be stored; the same value becomes the same hash in every column of every table."""
         if self._choice is PersonalData.KEEP:
             return row
-        documented = {column.name: column.personal for column in endpoint.all_columns}
+        documented = {column.name: _is_personal(column, row) for column in endpoint.all_columns}
         personal = {name for name in row if documented.get(name, _is_personal_name(name))}
-        if row.get("space_type") == "private":
-            # a personal collection is called after its owner
-            personal |= {"name", "description"} & row.keys()
         known = {row[name] for name in personal if isinstance(row[name], str)} - {"", self._workspace}
         return {
             name: self._stored(
@@ -100,6 +97,13 @@ class Privacy:
                 for name, inner in value.items()
             }
         return [self._without_personal_names(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _is_personal(column: Column, row: Row) -> bool:
+    if column.personal_where is None:
+        return column.personal
+    name, value = column.personal_where
+    return row.get(name) == value
 
 
 def _is_personal_name(name: str) -> bool:
