@@ -281,6 +281,16 @@ def test_owners_who_left_are_told_from_unlisted_members(answers, memberships, is
     assert report["is_owner_member"] is is_member
 
 
+@pytest.mark.parametrize(("banned_at", "is_member"), [(None, True), (ago(3), False)], ids=["member", "removed"])
+def test_owners_are_found_among_the_members_that_only_discovery_lists(answers, banned_at, is_member):
+    (report,) = answers(
+        "report_catalogue",
+        reports=[{"token": "r1", "creator_username": "ada"}],
+        members=[{"member_token": "u1", "member_username": "ada", "banned_at": banned_at}],
+    )
+    assert report["is_owner_member"] is is_member
+
+
 OF_THE_WORKSPACE = {
     "the workspace": {"workspaces": [{"token": "w", "username": "acme"}]},
     "a user that is no person": {"users": [{"token": "w", "username": "acme", "user": False}]},

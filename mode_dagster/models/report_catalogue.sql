@@ -16,8 +16,8 @@
 --   collection_type: private, community or custom.
 --   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
 --   owner_name: Name of that person. Personal.
---   is_owner_member: Whether that person is still a member of the workspace; empty where members could not be listed,
---     and where the owner is no person but the workspace's own account.
+--   is_owner_member: Whether that person is a member now, as `people_activity` has it; empty where members could not be
+--     listed, and where the owner is no person but the workspace's own account.
 --   data_source_names: Names of the data sources that its queries use, in alphabetical order, separated by commas.
 --   data_sources: How many data sources its queries use.
 --   queries: How many queries it has.
@@ -74,21 +74,6 @@ run_totals AS (
     MAX(CASE WHEN outcome = 'succeeded' THEN completed_at END) AS last_succeeded_at
   FROM mode_marts.run_facts
   GROUP BY report_token
-),
-members AS (
-  SELECT DISTINCT member_username AS username
-  FROM mode_analytics_data.memberships
-  WHERE deleted_at IS NULL AND NOT COALESCE(invited, FALSE)
-),
-accounts AS (
-  SELECT username FROM mode_analytics_data.workspaces WHERE username IS NOT NULL
-  UNION
-  SELECT username FROM mode_analytics_data.users WHERE NOT "user"
-),
-people AS (
-  SELECT username, MAX(name) AS name
-  FROM mode_analytics_data.users
-  GROUP BY username
 )
 SELECT
   reports.token AS report_token,
@@ -101,10 +86,7 @@ SELECT
   spaces.space_type AS collection_type,
   owners.owner_username,
   people.name AS owner_name,
-  CASE
-    WHEN owners.owner_username IS NULL OR accounts.username IS NOT NULL THEN NULL
-    WHEN (SELECT COUNT(*) FROM members) > 0 THEN members.username IS NOT NULL
-  END AS is_owner_member,
+  people.is_member AS is_owner_member,
   sources.names AS data_source_names,
   query_totals.data_sources,
   COALESCE(reports.query_count, query_totals.queries) AS queries,
@@ -124,9 +106,7 @@ FROM mode_analytics_data.reports AS reports
 LEFT JOIN mode_analytics_data.spaces AS spaces ON spaces.token = reports.space_token
 LEFT JOIN mode_analytics_data.report_stats AS stats ON stats.report_token = reports.token
 LEFT JOIN mode_marts.report_owners AS owners ON owners.report_token = reports.token
-LEFT JOIN people ON people.username = owners.owner_username
-LEFT JOIN members ON members.username = owners.owner_username
-LEFT JOIN accounts ON accounts.username = owners.owner_username
+LEFT JOIN mode_marts.people_activity AS people ON people.username = owners.owner_username
 LEFT JOIN query_totals ON query_totals.report_token = reports.token
 LEFT JOIN sources ON sources.report_token = reports.token
 LEFT JOIN chart_totals ON chart_totals.report_token = reports.token
