@@ -117,7 +117,13 @@ def events_of(seconds: list[float]) -> list[dict]:
     ]
 
 
-@pytest.mark.parametrize("has_end", [True, False], ids=["end included", "end not included"])
+@pytest.mark.parametrize(
+    "has_end",
+    [
+        pytest.param(True, id="end included", marks=pytest.mark.slow),
+        pytest.param(False, id="end not included"),
+    ],
+)
 def test_events_of_the_moment_where_max_requests_stopped_are_not_lost(clock, load_from, query, has_end):
     events = events_of([2400 * (number // 3) for number in range(30)])
     with serve(replace(AUDIT, clock=clock)) as world:

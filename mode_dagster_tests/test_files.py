@@ -107,6 +107,7 @@ def test_an_unchanged_workspace_is_known_from_the_files_alone(files, world, load
     assert again.tallies["queries"].lists == 0
 
 
+@pytest.mark.slow
 def test_what_is_gone_is_marked_and_read_again_when_it_returns(files, world, clock, load_from, query):
     tables = ("spaces", "reports", "queries")
     files()

@@ -42,6 +42,7 @@ def test_the_ledger_follows_every_load_and_models_the_daily_one():
     assert set(LIMITS) == set(Family)
 
 
+@pytest.mark.slow
 def test_definitions_use_nothing_that_dagster_is_about_to_drop():
     code = """
 import re, warnings

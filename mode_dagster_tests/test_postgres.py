@@ -122,6 +122,7 @@ def test_models_references_facts_and_answers_are_those_of_duckdb(file, loaded, m
     assert [three_answers(ONLY), failing_reports(ONLY, told=["x"])] == told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_whatever_is_loaded_models_and_checks_are_those_of_duckdb(database, seed):
     rows = random_rows(seed)

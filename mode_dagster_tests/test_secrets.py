@@ -204,7 +204,7 @@ def people_of(world: Sandbox) -> set[str]:
     ("choice", "listing"),
     [
         (PersonalData.HASH, Listing.COLLECTIONS),
-        (PersonalData.DROP, Listing.COLLECTIONS),
+        pytest.param(PersonalData.DROP, Listing.COLLECTIONS, marks=pytest.mark.slow),
         pytest.param(PersonalData.HASH, Listing.DISCOVERY, marks=pytest.mark.slow),
     ],
 )

@@ -550,6 +550,7 @@ def test_a_cursor_of_another_kind_begins_anew(instance, file):
         assert len(told(sensor(dg.build_sensor_context(instance=instance, cursor=cursor)))) == 1
 
 
+@pytest.mark.slow
 def test_the_made_up_workspace_is_told_as_it_is(load_from, look):
     at = [SMALL.clock()]
     told_so_far: set[str] = set()
