@@ -121,6 +121,13 @@ def test_what_is_behind_is_found_by_its_check_alone(file: File, table, check, st
     assert found[check].rows or table == "audit_logs"
 
 
+def test_a_late_schedule_is_shown_without_the_name_of_a_person(file: File):
+    file.change(OVERDUE, NO_RUNS_OF_SCHEDULES, "UPDATE reports SET creator_username = 'jane.doe'")
+    late = file.look("report_schedules")["schedules_ran_on_time"]
+    assert late.rows
+    assert "jane.doe" not in str(late)
+
+
 NO_RUNS = f"DELETE FROM runs WHERE report_token = {REPORT}"
 FIVE_DAYS = f"UPDATE {LEDGER} SET version = '{{\"history_days\": 5}}' WHERE endpoint = 'runs' AND parent = {REPORT}"
 ONE_LIST = f"SELECT * REPLACE ('' AS parent) FROM {LEDGER} WHERE endpoint = 'queries' AND parent <> {REPORT} LIMIT 1"

@@ -58,11 +58,6 @@ def _late(endpoint: Endpoint, owner: Endpoint, schedules: str, known: datetime, 
     """
     column = quoted(endpoint.list_columns[0])
     late = sql_time(known - LATE)
-    there = loaded.columns(owner.name)
-    creator, archived, last_run = (
-        f"o.{field}" if field in there else empty
-        for field, empty in (("creator_username", "NULL"), ("archived", "FALSE"), ("last_run_at", "NULL::TIMESTAMPTZ"))
-    )
     return f"""
         WITH runs AS ({_scheduled_runs(owner, loaded)}),
         due AS (
@@ -73,19 +68,19 @@ def _late(endpoint: Endpoint, owner: Endpoint, schedules: str, known: datetime, 
         ),
         newest AS (SELECT owner, max(started_at) AS started_at FROM runs GROUP BY 1),
         scheduled AS (SELECT schedule, max(started_at) AS started_at FROM runs GROUP BY 1)
-        SELECT due.token AS schedule, {label(owner, loaded)}, {creator} AS created_by, due.due_at,
+        SELECT due.token AS schedule, {label(owner, loaded)}, due.due_at,
             greatest(due.last_run_at, scheduled.started_at) AS last_run
         FROM due
-        JOIN {loaded.table(owner.name, "token")} AS o ON o.token = due.{column}
+        JOIN {loaded.table(owner.name, "token", "archived", "last_run_at")} AS o ON o.token = due.{column}
         LEFT JOIN scheduled ON scheduled.schedule = due.token
         LEFT JOIN newest ON newest.owner = o.token
-        WHERE {loaded.live(owner, "o")} AND NOT coalesce({archived}, FALSE) AND due.due_at < {late}
+        WHERE {loaded.live(owner, "o")} AND NOT coalesce(o.archived, FALSE) AND due.due_at < {late}
             AND coalesce(greatest(due.last_run_at, scheduled.started_at) < due.due_at - {interval(EARLY)}, TRUE)
             -- where Mode names no schedule anywhere, nobody can tell what it started
             AND (due.last_run_at IS NOT NULL OR (SELECT count(schedule) > 0 FROM scheduled))
             -- it ran, and the run is not loaded: whether by schedule is not known
-            AND NOT coalesce({last_run} >= due.due_at - {interval(EARLY)}
-                AND coalesce(newest.started_at < {last_run} - {interval(LATE)}, TRUE), FALSE)
+            AND NOT coalesce(o.last_run_at >= due.due_at - {interval(EARLY)}
+                AND coalesce(newest.started_at < o.last_run_at - {interval(LATE)}, TRUE), FALSE)
     """
 
 
