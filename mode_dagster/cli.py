@@ -278,9 +278,10 @@ def _show(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) 
 
 
 def _console() -> Console:
-    # wide enough where the output is no terminal, so that nothing is cut
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+    console = Console(markup=False, emoji=False)  # paths and errors may have brackets and colons of their own
+    if not console.is_terminal:
+        console.width = 160  # so that nothing is cut
+    return console
 
 
 if __name__ == "__main__":

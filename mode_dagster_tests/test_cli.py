@@ -151,6 +151,13 @@ def test_check_tells_which_file_the_tables_go_into(call, sandbox, reads, monkeyp
     assert str(path) in call("check").output.splitlines()[-1]
 
 
+def test_brackets_and_colons_are_shown_as_they_are(call, sandbox, reads, monkeypatch, tmp_path):
+    (folder := tmp_path / "[data]:smile:").mkdir()
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(folder / "[a].duckdb"))
+    reads(sandbox)
+    assert f"{folder}/[a].duckdb:" in "".join(call("check").output.split()), "on several lines, perhaps"
+
+
 def test_check_fails_where_the_folder_of_the_file_is_not_there(call, sandbox, reads, monkeypatch, tmp_path):
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "mistyped" / "mine.duckdb"))
     reads(sandbox)
