@@ -143,6 +143,24 @@ def test_a_failing_table_is_named_and_all_others_are_materialized(sandbox, reads
         assert sorted(keys(table)) == sorted(sandbox.world.truth(table)), table
 
 
+@pytest.mark.parametrize("has_check", [False, True], ids=["not defined", "not selected"])
+def test_without_the_check_of_the_ledger_a_failing_table_fails_the_step(sandbox, reads, tmp_path, has_check):
+    sandbox.faults.append(Fault(r"/definitions", status=500))
+    reads(sandbox)
+    tables = dg.AssetSelection.assets(*map(asset_key, ("spaces", "definitions", LEDGER)))
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        result = dg.materialize(
+            [build_assets(), *([build_ledger_check()] if has_check else [])],
+            selection=tables.without_checks(),
+            resources=RESOURCES,
+            instance=instance,
+            raise_on_error=False,
+        )
+    assert not result.success
+    assert "Could not list definitions" in failure_of(result)
+    assert set(materialized(result)) == {"spaces", LEDGER}
+
+
 def test_a_list_that_fails_leaves_its_table_materialized_and_the_run_red(sandbox, reads, materialize, keys):
     broken = sandbox.world.rows("queries")[0]["report_token"]
     sandbox.faults.append(Fault(rf"/reports/{broken}/queries$", status=418))
