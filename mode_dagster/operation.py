@@ -70,7 +70,7 @@ def _bad_addresses(operation: Operation) -> list[str]:
 def _bad_pattern(pattern: str) -> list[str]:
     try:
         made = pattern.format(database="d", schema="s", table="t")
-    except (LookupError, ValueError, AttributeError):
+    except (LookupError, ValueError, AttributeError, TypeError):
         made = ""
     if not pattern or ("{table}" in pattern and all(made.split("/"))):
         return []

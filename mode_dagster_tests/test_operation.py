@@ -51,6 +51,7 @@ def test_a_named_workspace_has_its_own(put):
         ("webserver_url", "dagster.example.com", "not an http(s) address"),
         ("webserver_url", "https://[dagster", "not an http(s) address"),
         ("external_tables", "{schema.name}/{table}", "is not a pattern of {database}, {schema} and {table}"),
+        ("external_tables", "{schema[x]}/{table}", "is not a pattern of {database}, {schema} and {table}"),
         ("shedules", "true", "did you mean schedules?"),
     ],
 )

@@ -21,10 +21,12 @@ from mode_dagster.alerts.webhook import BLOCK_LENGTH, BLOCKS, Message, NotTold, 
 from mode_dagster.assets import build_assets, build_ledger_check
 from mode_dagster.build import RESOURCES
 from mode_dagster.jobs import build_jobs
+from mode_dagster.models import MODELS, run_model
 from mode_dagster.sandbox import Fault, World, serve
 from mode_dagster.settings import ENV_PREFIX, Operation
+from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
-from mode_dagster_tests.conftest import SMALL
+from mode_dagster_tests.conftest import NOON, SMALL
 from mode_dagster_tests.known_rows import known_rows
 
 KEY = Workspace().table_key
@@ -312,8 +314,9 @@ def test_a_killed_run_is_told_by_what_dagster_noted(instance, watch, webhook):
 
 
 def run(report: str, day: int, state: str, **more: object) -> dict:
-    at = f"2026-06-{day:02}"
-    return {"token": f"{report}-{day}", "report_token": report, "state": state, "created_at": f"{at} 10:00", **more}
+    at = f"2026-06-{day:02} 10:00"
+    of_report = {"token": f"{report}-{day}", "report_token": report}
+    return {**of_report, "state": state, "created_at": at, "completed_at": at, **more}
 
 
 REPORTS = {
@@ -330,7 +333,7 @@ REPORTS = {
 
 @pytest.fixture
 def file(tmp_path):
-    """A file with known runs: the states of each report's runs, a day each from the 1st on."""
+    """A file with known runs: the states of each report's runs, a day each from the 1st on; and the models of them."""
     path = str(tmp_path / "mode_analytics.duckdb")
 
     def write(states: dict[str, list[str]], **more: list[dict]) -> str:
@@ -340,9 +343,15 @@ def file(tmp_path):
             known_rows(connection)
             known_rows(connection, reports=_new(connection, "reports", reports), runs=_new(connection, "runs", runs))
             known_rows(connection, **more)
+            make_models(connection)
         return path
 
     return write
+
+
+def make_models(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("run_facts", "report_owners", "report_health"):
+        run_model(DuckDBWarehouse(connection), MODELS[name], Workspace(), NOON)
 
 
 def _new(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict]) -> list[dict]:
@@ -394,24 +403,21 @@ def test_the_query_that_failed_first_in_the_latest_run_is_named(file):
 
 @pytest.fixture
 def look(instance):
-    """Ticks of `mode_reports_failing`, each after a new load unless said."""
+    """Ticks of `mode_reports_failing`."""
     tables = build_assets()
     sensors = build_sensors(Workspace(), [tables], build_jobs(Workspace(), tables), Operation(watch_reports=True))
     sensor = next(sensor for sensor in sensors if sensor.name == "mode_reports_failing")
     cursor = None
 
-    def tick(*loaded: str) -> dg.SensorResult | dg.SkipReason:
+    def tick(*, made: bool = False) -> dg.SensorResult | dg.SkipReason:
         nonlocal cursor
-        for table in loaded:
-            instance.report_runless_asset_event(dg.AssetMaterialization(KEY(table)))
+        if made:
+            instance.report_runless_asset_event(dg.AssetMaterialization(Workspace().model_key("report_health")))
         result = sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
         cursor = getattr(result, "cursor", None) or cursor
         return result
 
     return tick
-
-
-BOTH = ("runs", "query_runs")
 
 
 def told(result: dg.SensorResult | dg.SkipReason) -> list[str]:
@@ -432,7 +438,7 @@ def test_it_is_there_only_where_it_is_wanted():
 
 def test_news_are_told_once_and_then_that_it_works_again(file, look, webhook):
     file({"a": ["succeeded", "failed"], "b": ["succeeded", "failed"], "c": ["succeeded"]})
-    result = look(*BOTH)
+    result = look(made=True)
     assert told(result) == ["The a one fails since 2026-06-02 10:00 UTC", "The b one fails since 2026-06-02 10:00 UTC"]
     assert webhook.got[0]["text"] == "2 of Mode's reports began to fail"
     (observation, _) = result.asset_events
@@ -440,37 +446,38 @@ def test_news_are_told_once_and_then_that_it_works_again(file, look, webhook):
     assert observation.metadata["report"].value == "The a one"
     assert observation.metadata["failed_runs"].value == 1
 
-    assert "since the last look" in look().skip_message
+    assert "was not made since the last look" in look().skip_message
     file({"a": ["succeeded", "failed", "failed"]})
-    assert told(look(*BOTH)) == [], "still failing is no news"
+    assert told(look(made=True)) == [], "still failing is no news"
     file({"a": ["succeeded", "failed", "failed", "succeeded"], "c": ["succeeded", "failed"]})
-    assert told(look(*BOTH)) == [
+    assert told(look(made=True)) == [
         "The c one fails since 2026-06-02 10:00 UTC",
         "The a one works again since 2026-06-04 10:00 UTC",
     ]
     assert webhook.got[-1]["text"] == "1 of Mode's reports began to fail, 1 work again"
     file({"a": ["succeeded", "failed", "failed", "succeeded", "failed"]})
-    assert told(look(*BOTH)) == ["The a one fails since 2026-06-05 10:00 UTC"]
+    assert told(look(made=True)) == ["The a one fails since 2026-06-05 10:00 UTC"]
     assert len(webhook.got) == 3
 
 
 def test_a_report_that_is_deleted_while_it_fails_is_no_news(file, look, webhook, tmp_path):
     file({"a": ["succeeded", "failed"]})
-    look(*BOTH)
+    look(made=True)
     with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
         connection.execute("UPDATE mode_analytics_data.reports SET deleted_at = now()")
-    assert told(look(*BOTH)) == []
+        make_models(connection)
+    assert told(look(made=True)) == []
     assert len(webhook.got) == 1
 
 
 def test_many_are_told_in_one_message_and_counted(file, look, webhook):
     file({f"r{number:02}": ["succeeded", "failed"] for number in range(REPORTS_TOLD + 5)})
-    result = look(*BOTH)
+    result = look(made=True)
     assert len(result.asset_events) == REPORTS_TOLD + 1
     assert told(result)[-1] == "5 more reports fail"
     assert len(webhook.got) == 1
     assert "… and 5 more" in webhook.text
-    assert told(look(*BOTH)) == []
+    assert told(look(made=True)) == []
 
 
 def test_names_and_errors_can_be_no_markup():
@@ -490,7 +497,7 @@ def test_whose_it_is_and_what_the_database_said_is_in_the_message_and_in_no_even
         runs=[run("a", 1, "succeeded"), run("a", 2, "failed")],
         query_runs=[{"token": "q", "run_token": "a-2", "state": "failed", "query_name": "Keys", **error}],
     )
-    (event,) = look(*BOTH).asset_events
+    (event,) = look(made=True).asset_events
     assert (event.metadata["failing_query"].value, event.metadata["error_code"].value) == ("Keys", "Duplicate")
     assert not any(text in repr(event) for text in ("owner_of_a", "jane@acme.example"))
     assert all(text in webhook.text for text in ("owner_of_a", "jane@acme.example"))
@@ -499,7 +506,7 @@ def test_whose_it_is_and_what_the_database_said_is_in_the_message_and_in_no_even
 def test_news_wait_for_the_webhook_and_are_shown_without_it_in_the_end(file, look, webhook, capfd):
     file({"a": ["succeeded", "failed"]})
     webhook.statuses = [500] * 3
-    result = look(*BOTH)
+    result = look(made=True)
     assert "Tries again in the next tick" in result.skip_reason.skip_message
     assert told(result) == []
     assert len(told(look())) == 1, "the next tick tells it, though nothing was loaded since"
@@ -507,16 +514,15 @@ def test_news_wait_for_the_webhook_and_are_shown_without_it_in_the_end(file, loo
 
     file({"b": ["succeeded", "failed"]})
     webhook.statuses = [404] * TICKS_TO_TELL
-    results = [look(*BOTH), *(look() for _ in range(TICKS_TO_TELL - 1))]
+    results = [look(made=True), *(look() for _ in range(TICKS_TO_TELL - 1))]
     assert [len(told(result)) for result in results] == [0] * (TICKS_TO_TELL - 1) + [1]
     assert "Given up; the news is on the page of" in "".join(capfd.readouterr())
     assert "since the last look" in look().skip_message
 
 
-def test_it_waits_for_a_load_and_for_runs_that_may_be_loading(file, look, instance):
-    assert "not loaded yet" in look().skip_message
-    assert "not loaded yet" in look("runs").skip_message
-    assert "There is no file" in look("query_runs").skip_message
+def test_it_waits_for_the_model_and_for_runs_that_may_be_loading(file, look, instance):
+    assert "was not made since" in look().skip_message
+    assert "There is no file" in look(made=True).skip_message
     loading = instance.add_run(dg.DagsterRun(job_name="mode_sync", status=dg.DagsterRunStatus.STARTED))
     file({"a": ["succeeded", "failed"]})
     assert "looks again after it" in look().skip_message
@@ -526,7 +532,7 @@ def test_it_waits_for_a_load_and_for_runs_that_may_be_loading(file, look, instan
 
 def test_a_table_that_is_not_there_yet_is_named(look, tmp_path):
     duckdb.connect(str(tmp_path / "mode_analytics.duckdb")).close()
-    assert "materialize" in look(*BOTH).skip_message
+    assert "materialize" in look(made=True).skip_message
 
 
 def test_a_file_that_another_program_has_open_is_looked_at_later(file, look):
@@ -536,29 +542,31 @@ def test_a_file_that_another_program_has_open_is_looked_at_later(file, look):
         [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout.readline() == "open\n"
-        assert "has it open" in look(*BOTH).skip_message
+        assert "has it open" in look(made=True).skip_message
         holder.stdin.close()
     assert len(told(look())) == 1
 
 
 def test_a_cursor_of_another_kind_begins_anew(instance, file):
     file({"a": ["succeeded", "failed"]})
-    for table in BOTH:
-        instance.report_runless_asset_event(dg.AssetMaterialization(KEY(table)))
+    instance.report_runless_asset_event(dg.AssetMaterialization(Workspace().model_key("report_health")))
     *_, sensor = build_sensors(Workspace(), [], [], Operation(watch_reports=True))
     for cursor in ("no json", "[1]", '{"unknown": 1}'):
         assert len(told(sensor(dg.build_sensor_context(instance=instance, cursor=cursor)))) == 1
 
 
 @pytest.mark.slow
-def test_the_made_up_workspace_is_told_as_it_is(load_from, look):
+def test_the_made_up_workspace_is_told_as_it_is(load_from, look, tmp_path):
     at = [SMALL.clock()]
     told_so_far: set[str] = set()
     with serve(replace(SMALL, clock=lambda: at[0])) as sandbox:
         for day in (0, 4):
             at[0] = SMALL.clock() + timedelta(days=day)
-            load_from(sandbox, "spaces", "reports", "runs", "query_runs")
-            news = look(*BOTH).asset_events
+            load_from(sandbox)
+            with duckdb.connect(str(tmp_path / "mode_analytics.duckdb")) as connection:
+                known_rows(connection)  # the tables that only listing = discovery has
+                make_models(connection)
+            news = look(made=True).asset_events
             failing = {event.metadata["report_token"].value for event in news if not event.metadata["works"].value}
             assert failing == _failing(sandbox.world) - told_so_far
             assert all(event.metadata["failing_query"].value for event in news if not event.metadata["works"].value)

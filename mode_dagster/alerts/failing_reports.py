@@ -1,9 +1,7 @@
-"""Which of Mode's reports used to work and fail now, read from the loaded tables, and what is said of them.
+"""Which of Mode's reports used to work and fail now, and what is said of them.
 
 Here: one query; its answer as a message and as observations.
-Not here: what was told before (`sensors`), how often reports fail (the model `report_health`).
-
-A report fails when its latest run that succeeded or failed did not succeed; cancelled runs say nothing.
+Not here: what was told before (`sensors`), when a report fails (the model `report_health`).
 """
 
 from collections.abc import Collection, Sequence
@@ -21,76 +19,33 @@ REPORTS_TOLD = 20
 """At most so many reports are told one by one; the others are counted."""
 
 QUERY = """
-WITH finished AS (
+WITH failed AS (
     SELECT
         report_token,
-        token,
-        created_at,
-        coalesce(completed_at, updated_at, created_at) AS ended_at,
-        state IN ('succeeded', 'completed') AS succeeded
-    FROM {schema}.runs
-    WHERE state IN ('succeeded', 'completed', 'failed')
-),
-ordered AS (
-    SELECT *, row_number() OVER (PARTITION BY report_token ORDER BY created_at DESC, token) AS place
-    FROM finished
-    WHERE created_at IS NOT NULL
-),
-goods AS (
-    SELECT report_token, max(created_at) AS last_good_start, max(ended_at) AS last_good_end
-    FROM finished
-    WHERE succeeded
-    GROUP BY report_token
-),
-latest AS (
-    SELECT
-        ordered.report_token,
-        ordered.succeeded AS works,
-        ordered.token AS run_token,
-        goods.last_good_start,
-        goods.last_good_end
-    FROM ordered
-    LEFT JOIN goods ON goods.report_token = ordered.report_token
-    WHERE ordered.place = 1
-),
-streak AS (
-    SELECT finished.report_token, min(finished.created_at) AS since, count(*) AS failures
-    FROM finished
-    JOIN latest ON latest.report_token = finished.report_token
-    WHERE NOT finished.succeeded AND (latest.last_good_start IS NULL OR finished.created_at > latest.last_good_start)
-    GROUP BY finished.report_token
-),
-errors AS (
-    SELECT
-        run_token,
-        query_name,
-        error_code,
-        error_message,
-        row_number() OVER (PARTITION BY run_token ORDER BY coalesce(completed_at, created_at), token) AS place
-    FROM {schema}.query_runs
-    WHERE state = 'failed'
+        error_query_name,
+        row_number() OVER (PARTITION BY report_token ORDER BY created_at DESC, run_token) AS place
+    FROM {marts}.run_facts
+    WHERE outcome = 'failed'
 )
 SELECT
-    reports.token AS token,
-    coalesce(reports.name, reports.token) AS name,
-    coalesce(reports.web_url, '') AS address,
-    coalesce(reports.creator_username, '') AS owner,
-    latest.works,
-    streak.since,
-    coalesce(latest.last_good_end, reports.last_successfully_run_at) AS last_success,
-    coalesce(streak.failures, 0) AS failures,
-    coalesce(errors.query_name, '') AS query,
-    coalesce(errors.error_code, '') AS error_code,
-    coalesce(errors.error_message, '') AS error
-FROM {schema}.reports AS reports
-JOIN latest ON latest.report_token = reports.token
-LEFT JOIN streak ON streak.report_token = reports.token
-LEFT JOIN errors ON errors.run_token = latest.run_token AND errors.place = 1
-WHERE reports.deleted_at IS NULL
-    AND NOT coalesce(reports.archived, false)
-    AND (reports.token IN ({told}) OR NOT latest.works)
-    AND coalesce(latest.last_good_end, reports.last_successfully_run_at) IS NOT NULL
-ORDER BY streak.since DESC, reports.token
+    health.report_token AS token,
+    coalesce(health.report_name, health.report_token) AS name,
+    coalesce(health.web_url, '') AS address,
+    coalesce(health.owner_username, '') AS owner,
+    NOT health.is_failing AS works,
+    health.failing_since AS since,
+    coalesce(health.last_succeeded_at, reports.last_successfully_run_at) AS last_success,
+    health.failing_streak AS failures,
+    coalesce(failed.error_query_name, '') AS query,
+    coalesce(health.last_error_code, '') AS error_code,
+    coalesce(health.last_error_message, '') AS error
+FROM {marts}.report_health AS health
+JOIN {dataset}.reports AS reports ON reports.token = health.report_token
+LEFT JOIN failed ON failed.report_token = health.report_token AND failed.place = 1
+WHERE NOT health.is_archived
+    AND (health.report_token IN ({told}) OR health.is_failing)
+    AND coalesce(health.last_succeeded_at, reports.last_successfully_run_at) IS NOT NULL
+ORDER BY health.failing_since DESC, health.report_token
 """
 
 
@@ -122,9 +77,10 @@ def failing_reports(workspace: Workspace, told: Collection[str] = ()) -> list[Re
 
     Raises:
         NoWarehouseError: Nothing is loaded yet, or a program is writing.
-        MissingError: A table was never loaded.
+        MissingError: A table or model was never made.
     """
-    query = QUERY.format(schema=workspace.dataset, told=", ".join(map(literal, told)) or "NULL")
+    told_to_fail = ", ".join(map(literal, told)) or "NULL"
+    query = QUERY.format(marts=workspace.marts, dataset=workspace.dataset, told=told_to_fail)
     with workspace.read() as warehouse:
         return [
             Report(**{name: _in_utc(value) for name, value in row.items()}) for row in warehouse.query(query).by_name()

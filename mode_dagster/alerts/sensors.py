@@ -23,6 +23,8 @@ from mode_dagster.settings import Operation
 from mode_dagster.warehouse import MissingError, NoWarehouseError
 from mode_dagster.workspace import Workspace
 
+HEALTH = "report_health"
+"""The model that tells which reports fail."""
 TICKS_TO_TELL = 5
 """So many ticks try the webhook before reports are shown on the asset's page only."""
 
@@ -90,8 +92,8 @@ def _tell(log: Logger, operation: Operation, message: Message) -> None:
 class Told:
     """Cursor of the sensor on reports: what it has seen and said."""
 
-    loads: str = ""
-    """The loads of runs and query runs that were looked at."""
+    made: str = ""
+    """The `report_health` that was looked at."""
     failing: Sequence[str] = ()
     """Tokens of reports that were told to fail."""
     tries: int = 0
@@ -112,45 +114,40 @@ class Told:
 def _reports_failing(workspace: Workspace, jobs: Sequence[str], status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
     @dg.sensor(
         name=workspace.named("mode_reports_failing"),
-        description="After each load of runs: which of Mode's reports used to work and fail now, and which work again. "
+        description="After each `report_health`: which of Mode's reports used to work and fail now, which work again. "
         "An observation of the asset of reports for each, and a message to the webhook where webhook_url is set.",
         minimum_interval_seconds=60,
         default_status=status,
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         told = Told.read(context.cursor)
-        loads = _loads(context.instance, workspace)
-        if loads is None:
-            return dg.SkipReason("Runs and query runs were not loaded yet.")
-        if loads == told.loads:
-            return dg.SkipReason("No runs were loaded since the last look.")
+        model = workspace.model_key(HEALTH)
+        event = context.instance.get_latest_materialization_event(model)
+        made = f"{event.run_id}@{event.timestamp}" if event else ""
+        if made == told.made:
+            return dg.SkipReason(f"{model.to_user_string()} was not made since the last look.")
         if unfinished_run(context.instance, jobs):
-            return dg.SkipReason("A run is waiting or running and may be loading; looks again after it.")
+            # it may have the DuckDB file open
+            return dg.SkipReason("A run is waiting or running; looks again after it.")
         try:
             reports = failing_reports(workspace, told.failing)
         except NoWarehouseError as error:
             return dg.SkipReason(f"{error} Looks again later."[:300])
         except MissingError as error:
             return dg.SkipReason(f"Not all was loaded yet, materialize {workspace.table_key('reports')}: {error}"[:300])
-        return _news(context, workspace, reports, told, loads)
+        return _news(context, workspace, reports, told, made)
 
     return look
 
 
-def _loads(instance: dg.DagsterInstance, workspace: Workspace) -> str | None:
-    """Which loads of runs and query runs are the latest; None where there is none."""
-    events = [instance.get_latest_materialization_event(workspace.table_key(table)) for table in ("runs", "query_runs")]
-    return None if None in events else " ".join(f"{event.run_id}@{event.timestamp}" for event in events if event)
-
-
 def _news(
-    context: dg.SensorEvaluationContext, workspace: Workspace, reports: Sequence[Report], told: Told, loads: str
+    context: dg.SensorEvaluationContext, workspace: Workspace, reports: Sequence[Report], told: Told, made: str
 ) -> dg.SensorResult | dg.SkipReason:
     """Tells what changed since it was last told."""
     failing = [report for report in reports if not report.works]
     began = [report for report in failing if report.token not in told.failing]
     again = [report for report in reports if report.works and report.token in told.failing]
-    cursor = str(Told(loads, [report.token for report in failing]))
+    cursor = str(Told(made, [report.token for report in failing]))
     if not began and not again:
         return dg.SensorResult(skip_reason=f"No news; {len(failing)} reports fail.", cursor=cursor)
     message = reports_message(began, again)
@@ -158,7 +155,7 @@ def _news(
         _tell(context.log, load_operation(workspace.section, with_secrets=True), message)
     except NotTold as error:
         if told.tries + 1 < TICKS_TO_TELL:
-            later = Told(told.loads, told.failing, told.tries + 1)
+            later = Told(told.made, told.failing, told.tries + 1)
             return dg.SensorResult(skip_reason=f"{error} Tries again in the next tick.", cursor=str(later))
         context.log.error(f"{error} Given up; the news is on the page of {workspace.table_key('reports')} only.")
     key = workspace.table_key("reports")
