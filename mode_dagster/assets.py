@@ -8,6 +8,7 @@ A table that could not be read is not materialized, and Dagster skips only what 
 `every_table_was_read` of the ledger then makes the run fail by name.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ from mode_dagster.extract.sync import Sync
 from mode_dagster.extract.tally import Tally
 from mode_dagster.materialization import FAILED, ledger_metadata, load_metadata, plan_metadata
 from mode_dagster.resources import ModeDltResource
-from mode_dagster.settings import Settings, load_settings
+from mode_dagster.settings import load_settings
 from mode_dagster.translator import ModeTranslator
 from mode_dagster.workspace import ONLY, Workspace
 
@@ -97,11 +98,13 @@ def build_assets(workspace: Workspace = ONLY) -> dg.AssetsDefinition:
             if config.dry_run:
                 _say_plan(context, workspace, sync, selected - {LEDGER})
                 return
+            began = time.monotonic()
             # those of the last part stand for all
             (results,) = deque(load(pipeline, sync, selected - {LEDGER}, run), maxlen=1)
+            seconds = time.monotonic() - began
             if sync.failures and _is_worth_another_try(context, sync.failures):
                 raise _failure(sync.failures)
-            yield from _materializations(context, pipeline, sync, results)
+            yield from _materializations(context, pipeline, sync, results, seconds)
             if sync.failures and not (LEDGER in selected and _has_ledger_check(context, workspace)):
                 raise _failure(sync.failures)
 
@@ -112,7 +115,9 @@ def _sync(context: dg.AssetExecutionContext, config: SyncConfig, workspace: Work
     settings = load_settings(workspace.section)
     if config.max_requests is not None:
         settings = replace(settings, max_requests=config.max_requests)
-    _tag(context, settings)
+    # so that runs of different workspaces can be told apart and filtered
+    tags = {"mode/workspace": settings.workspace or settings.base_url, "mode/listing": str(settings.listing)}
+    context.instance.add_run_tags(context.run.run_id, tags)
     return Sync(
         settings,
         pipeline=pipeline,
@@ -122,12 +127,6 @@ def _sync(context: dg.AssetExecutionContext, config: SyncConfig, workspace: Work
         isolate=True,
         say=context.log.info,
     )
-
-
-def _tag(context: dg.AssetExecutionContext, settings: Settings) -> None:
-    """Run tags, so that runs of different workspaces can be told apart and filtered."""
-    tags = {"mode/workspace": settings.workspace or settings.base_url, "mode/listing": str(settings.listing)}
-    context.instance.add_run_tags(context.run.run_id, tags)
 
 
 def _say_plan(context: dg.AssetExecutionContext, workspace: Workspace, sync: Sync, selected: frozenset[str]) -> None:
@@ -140,14 +139,14 @@ def _say_plan(context: dg.AssetExecutionContext, workspace: Workspace, sync: Syn
 
 
 def _materializations(
-    context: dg.AssetExecutionContext, pipeline: Pipeline, sync: Sync, results: Iterable[DltEventType]
+    context: dg.AssetExecutionContext, pipeline: Pipeline, sync: Sync, results: Iterable[DltEventType], seconds: float
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """One for each table that was read, but for single lists that failed, with what the sync knows of it."""
     by_table = {result.asset_key.path[-1]: result for result in results if result.asset_key}
     contents = look_into(pipeline, by_table)
     for table, result in by_table.items():
         if table == LEDGER:
-            known = ledger_metadata(pipeline, sync, contents[table])
+            known = ledger_metadata(pipeline, sync, contents[table], seconds)
         else:
             tally = sync.tallies[table]
             context.log.info(f"{table}: {_said(tally)}")

@@ -63,15 +63,19 @@ def load_metadata(pipeline: Pipeline, table: str, sync: Sync, contents: Contents
     return metadata
 
 
-def ledger_metadata(pipeline: Pipeline, sync: Sync, contents: Contents) -> Mapping[str, Any]:
-    """Metadata of the ledger's materialization: the sync as a whole."""
+def ledger_metadata(pipeline: Pipeline, sync: Sync, contents: Contents, seconds: float) -> Mapping[str, Any]:
+    """Metadata of the ledger's materialization: the sync as a whole.
+
+    Args:
+        seconds: How long it took, loading included.
+    """
     failed = {FAILED: {table: str(error) for table, error in sync.failures.items()}} if sync.failures else {}
     return {
         **failed,
         "tables": dg.MetadataValue.md(markdown_table(TABLE_FACTS, [_facts(*item) for item in sync.tallies.items()])),
         **_stored(pipeline, LEDGER, contents),
         "dagster/column_schema": documented_columns(LEDGER),
-        **_effort(sync.requests, max(tally.seconds for tally in sync.tallies.values())),
+        **_effort(sync.requests, seconds),
         "refused_429": sync.client.adapter.refused,
         "plan": str(sync.plan),
         **page_in_mode(sync.settings),

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -16,9 +17,10 @@ from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS
 from mode_dagster.extract.pipeline import mode_pipeline
 from mode_dagster.extract.tally import Tally
 from mode_dagster.materialization import completeness, page_in_mode
-from mode_dagster.sandbox import Fault
+from mode_dagster.sandbox import Fault, serve
 from mode_dagster.settings import Settings
 from mode_dagster.workspace import Workspace
+from mode_dagster_tests.conftest import SMALL
 
 asset_key = Workspace().table_key
 PRIVATE = re.compile(r"(^|_)(email|username|ip|agent|host|port|source|query|preview|message)$")
@@ -125,6 +127,15 @@ def test_the_page_of_a_loaded_table_has_numbers_and_no_path_of_the_machine(sandb
     assert all(isinstance(queries[name], int | float) for name in numbers | {"lists_refused"})
     assert f"| queries | {queries['rows_fetched']} |" in found[LEDGER]["tables"]
     assert str(tmp_path) not in str(found)
+
+
+def test_a_sync_takes_as_long_as_what_it_reads_one_after_the_other(reads, page):
+    with serve(replace(SMALL, reports=2, latency=0.1)) as sandbox:
+        reads(sandbox)
+        found = page("spaces", "reports", "queries", LEDGER)
+    whole = found[LEDGER]
+    assert whole["seconds"] > found["spaces"]["seconds"] + found["reports"]["seconds"] + found["queries"]["seconds"]
+    assert whole["requests_per_second"] == pytest.approx(whole["requests"] / whole["seconds"], abs=0.1)
 
 
 def test_a_refused_list_is_counted_and_its_status_told(sandbox, reads, page):
