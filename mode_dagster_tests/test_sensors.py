@@ -516,7 +516,7 @@ def test_news_wait_for_the_webhook_and_are_shown_without_it_in_the_end(file, loo
     webhook.statuses = [404] * TICKS_TO_TELL
     results = [look(made=True), *(look() for _ in range(TICKS_TO_TELL - 1))]
     assert [len(told(result)) for result in results] == [0] * (TICKS_TO_TELL - 1) + [1]
-    assert "Given up; the news is on the page of" in "".join(capfd.readouterr())
+    assert "Given up; the news is on the page of mode/reports only." in "".join(capfd.readouterr())
     assert "since the last look" in look().skip_message
 
 
@@ -532,7 +532,7 @@ def test_it_waits_for_the_model_and_for_runs_that_may_be_loading(file, look, ins
 
 def test_a_table_that_is_not_there_yet_is_named(look, tmp_path):
     duckdb.connect(str(tmp_path / "mode_analytics.duckdb")).close()
-    assert "materialize" in look(made=True).skip_message
+    assert "materialize mode_marts/report_health: " in look(made=True).skip_message
 
 
 def test_a_file_that_another_program_has_open_is_looked_at_later(file, look):

@@ -145,16 +145,18 @@ def _says(report: Report) -> str:
 
 def _metadata(report: Report) -> dict[str, Any]:
     """What the event log keeps of it: not the owner nor the error's text, which the message has."""
-    metadata: dict[str, Any] = {"report": report.name, "report_token": report.token, "works": report.works}
-    optional: dict[str, Any] = {
-        "link": dg.MetadataValue.url(report.address) if report.address else None,
-        "last_success": dg.MetadataValue.timestamp(report.last_success) if report.last_success else None,
+    metadata = {
+        "report": report.name,
+        "report_token": report.token,
+        "works": report.works,
+        "link": dg.MetadataValue.url(report.address) if report.address else "",
+        "last_success": dg.MetadataValue.timestamp(report.last_success) if report.last_success else "",
     }
     if not report.works:
-        optional |= {
+        metadata |= {
             "failing_query": report.query,
             "error_code": report.error_code,
-            "failing_since": dg.MetadataValue.timestamp(report.since) if report.since else None,
+            "failing_since": dg.MetadataValue.timestamp(report.since) if report.since else "",
             "failed_runs": report.failures,
         }
-    return metadata | {name: value for name, value in optional.items() if value}
+    return {name: value for name, value in metadata.items() if value != ""}

@@ -134,7 +134,7 @@ def _reports_failing(workspace: Workspace, jobs: Sequence[str], status: dg.Defau
         except NoWarehouseError as error:
             return dg.SkipReason(f"{error} Looks again later."[:300])
         except MissingError as error:
-            return dg.SkipReason(f"Not all was loaded yet, materialize {workspace.table_key('reports')}: {error}"[:300])
+            return dg.SkipReason(f"Not all was loaded yet, materialize {model.to_user_string()}: {error}"[:300])
         return _news(context, workspace, reports, told, made)
 
     return look
@@ -150,15 +150,14 @@ def _news(
     cursor = str(Told(made, [report.token for report in failing]))
     if not began and not again:
         return dg.SensorResult(skip_reason=f"No news; {len(failing)} reports fail.", cursor=cursor)
-    message = reports_message(began, again)
+    message, key = reports_message(began, again), workspace.table_key("reports")
     try:
         _tell(context.log, load_operation(workspace.section, with_secrets=True), message)
     except NotTold as error:
         if told.tries + 1 < TICKS_TO_TELL:
             later = Told(told.made, told.failing, told.tries + 1)
             return dg.SensorResult(skip_reason=f"{error} Tries again in the next tick.", cursor=str(later))
-        context.log.error(f"{error} Given up; the news is on the page of {workspace.table_key('reports')} only.")
-    key = workspace.table_key("reports")
+        context.log.error(f"{error} Given up; the news is on the page of {key.to_user_string()} only.")
     # no run is requested, so that Dagster calls the tick skipped: with what was told as reason
     return dg.SensorResult(
         skip_reason=message.title, asset_events=[*observations(key, began), *observations(key, again)], cursor=cursor
