@@ -6,8 +6,7 @@ Not here: all the rest that the models tell (`workspace_report`, docs/models.md)
 
 # ruff: noqa: S608 - names are the workspace's own
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from mode_dagster.extract.errors import ModeError
@@ -25,16 +24,8 @@ class NoAnswersError(ModeError):
     """Nothing is there to answer from; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A question and what the models say."""
-
-    question: str
-    answer: str
-
-
-def three_answers(workspace: Workspace) -> Sequence[Answer]:
-    """What fails most, what costs most for nobody, what is read most.
+def three_answers(workspace: Workspace) -> Mapping[str, str]:
+    """What fails most, what costs most for nobody, what is read most: each question with its answer.
 
     Raises:
         NoAnswersError: Nothing is loaded, a model is missing, or another program has it open.
@@ -55,7 +46,7 @@ def three_answers(workspace: Workspace) -> Sequence[Answer]:
         "What runs and nobody looks?": _unused(facts, scheduled),
         "What is read most?": _table(facts.tables[0]) if facts.tables else _slowest(facts),
     }
-    return [Answer(question, one_line(answer, LONGEST)) for question, answer in answers.items()]
+    return {question: one_line(answer, LONGEST) for question, answer in answers.items()}
 
 
 def _failing(facts: Facts) -> str:

@@ -190,8 +190,8 @@ def answers(name: str) -> None:
     from mode_dagster.workspace_report import report_path
 
     workspace = _workspace(name)
-    for answer in three_answers(workspace):
-        click.echo(f"{answer.question}\n  {answer.answer}")
+    for question, answer in three_answers(workspace).items():
+        click.echo(f"{question}\n  {answer}")
     page = report_path(workspace)
     missing = f"(not written yet: materialize {workspace.model_key('workspace_report').to_user_string()})"
     click.echo(f"The whole report: {page if page.exists() else missing}")

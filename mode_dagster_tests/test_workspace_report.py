@@ -426,7 +426,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(put, written, tmp_path):
 
 def test_three_answers(put, file):
     put(parsed=True, **broken_report())
-    failing, unused, read = [answer.answer for answer in three_answers(ONLY)]
+    failing, unused, read = three_answers(ONLY).values()
     assert failing == "Sales: 1 run failed since 2026-06-17 11:20 UTC (Sales: Sales). Failing now: 1 report."
     assert unused == (
         "Sales: no person has used it for 300 days, and its runs took 4 minutes in 30 days. "
@@ -442,7 +442,7 @@ def test_answers_where_all_is_well(put, file):
         query_runs=[{**run("qa", 1), "query_token": "q1", "run_token": "a"}],
         queries=[{"token": "q1", "report_token": "r1", "name": "By day"}],
     )
-    failing, unused, read = [answer.answer for answer in three_answers(ONLY)]
+    failing, unused, read = three_answers(ONLY).values()
     assert failing.startswith("None")
     assert unused.endswith("The schedule that costs most is that of Sales: 2 minutes in 1 run of the last 30 days.")
     assert read.endswith("The slowest query is By day of Sales: 95 % of its runs stay below 2.0 minutes.")
@@ -451,13 +451,14 @@ def test_answers_where_all_is_well(put, file):
 def test_a_report_without_a_name_is_called_so(put, file):
     rows = broken_report()
     put(**rows | {"reports": [{**report, "name": None} for report in rows["reports"]]})
-    assert all("None:" not in answer.answer for answer in three_answers(ONLY))
-    assert three_answers(ONLY)[0].answer.startswith("(no name): 1 run failed")
+    first, *others = three_answers(ONLY).values()
+    assert first.startswith("(no name): 1 run failed")
+    assert all("None:" not in answer for answer in (first, *others))
 
 
 def test_a_report_of_which_mode_says_no_time_is_unused_for_nobody_knows_how_long(put, file):
     put(reports=[{"token": "r1", "name": "Sales"}], runs=[], query_runs=[], queries=[])
-    unused = three_answers(ONLY)[1].answer
+    _, unused, _ = three_answers(ONLY).values()
     assert unused.startswith("Sales: no person is known to have used it, and its runs took 0 minutes in 30 days.")
 
 
