@@ -57,37 +57,30 @@ class ModeTranslator(DagsterDltTranslator):
     def get_asset_spec(self, data: DltResourceTranslatorData) -> dg.AssetSpec:
         """The spec of the asset for one dlt resource of our source."""
         table = data.resource.name
-        spec = super().get_asset_spec(data)
+        spec = super().get_asset_spec(data).replace_attributes(key=self.workspace.table_key(table), owners=[])
+        spec = spec.merge_attributes(
+            metadata={
+                "dagster/column_schema": documented_columns(table),
+                "dagster/table_name": f"{self.workspace.dataset}.{table}",
+            }
+        )
         if table == LEDGER:
-            return self._ledger(spec)
+            return spec.replace_attributes(
+                deps=[],
+                group_name=self.workspace.group_name or LEDGER_GROUP,
+                description=LEDGER_MEANING,
+                freshness_policy=HOURLY.policy,
+            ).merge_attributes(metadata=code_reference(Path(ledger.__file__), 1))
         endpoint = BY_NAME[table]
         return spec.replace_attributes(
-            key=self.workspace.table_key(table),
             deps=[self.workspace.table_key(above) for above in upstream(endpoint)],
             group_name=self.workspace.group(endpoint.family),
             description=_description(endpoint),
-            owners=[],
             freshness_policy=LIMITS[endpoint.family].policy,
         ).merge_attributes(
-            metadata={**self._about(table), **code_reference(Path(endpoints.__file__), lines_of_endpoints()[table])},
+            metadata=code_reference(Path(endpoints.__file__), lines_of_endpoints()[table]),
             tags={"mode/family": endpoint.family.value, "mode/paging": _routes(endpoint)[0][1].pager.name.lower()},
         )
-
-    def _ledger(self, spec: dg.AssetSpec) -> dg.AssetSpec:
-        return spec.replace_attributes(
-            key=self.workspace.table_key(LEDGER),
-            deps=[],
-            group_name=self.workspace.group_name or LEDGER_GROUP,
-            description=LEDGER_MEANING,
-            owners=[],
-            freshness_policy=HOURLY.policy,
-        ).merge_attributes(metadata={**self._about(LEDGER), **code_reference(Path(ledger.__file__), 1)})
-
-    def _about(self, table: str) -> Mapping[str, Any]:
-        return {
-            "dagster/column_schema": documented_columns(table),
-            "dagster/table_name": f"{self.workspace.dataset}.{table}",
-        }
 
 
 def upstream(endpoint: Endpoint) -> Sequence[str]:
