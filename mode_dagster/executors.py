@@ -26,7 +26,9 @@ def executor_definition(executor: Executor) -> dg.ExecutorDefinition:
         case Executor.IN_PROCESS:
             return dg.in_process_executor
         case Executor.MULTIPROCESS:
-            return _multiprocess()
+            # a step's process is forked from one that has this project loaded already, which takes seconds
+            start = {"forkserver": {"preload_modules": ["mode_dagster.definitions"]}}
+            return dg.multiprocess_executor.configured({"start_method": start})
         case Executor.CELERY:
             return _from_library("dagster_celery", "celery_executor", "celery")
         case Executor.K8S:
@@ -41,12 +43,6 @@ def executor_problems(executor: Executor) -> list[str]:
         f"executor: {str(executor)!r} works steps in several processes, and a DuckDB file has one writer; "
         "set DESTINATION_TYPE to a server (docs/destinations.md), or executor to in_process"
     ]
-
-
-def _multiprocess() -> dg.ExecutorDefinition:
-    # a step's process is forked from one that has this project loaded already, which takes seconds
-    start = {"forkserver": {"preload_modules": ["mode_dagster.definitions"]}}
-    return dg.multiprocess_executor.configured({"start_method": start})
 
 
 def _from_library(module: str, name: str, extra: str) -> dg.ExecutorDefinition:
