@@ -20,7 +20,7 @@ from mode_dagster.checks.recency import recency_checks
 from mode_dagster.checks.relations import relation_checks
 from mode_dagster.checks.rows import key_check, row_checks
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS
-from mode_dagster.extract.ledger import LEDGER
+from mode_dagster.extract.ledger import LEDGER, LEDGER_KEY
 from mode_dagster.markdown import markdown_table
 from mode_dagster.resources import WarehouseResource
 from mode_dagster.workspace import Workspace
@@ -31,7 +31,7 @@ Clock = Callable[[], datetime]
 def checks_of(table: str) -> list[Check]:
     """The checks of a loaded table."""
     if table == LEDGER:
-        return [key_check(LEDGER), *ledger_checks()]
+        return [key_check(LEDGER, LEDGER_KEY), *ledger_checks()]
     makers = (row_checks, relation_checks, listing_checks, counter_checks, recency_checks, schedule_checks)
     return [check for make in makers for check in make(BY_NAME[table])]
 

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from mode_dagster.contents import showable
-from mode_dagster.extract.endpoints import BY_NAME, Endpoint, spoken
+from mode_dagster.extract.endpoints import Endpoint, spoken
 from mode_dagster.extract.errors import first_line
-from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_KEY, completed
+from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, completed
 from mode_dagster.warehouse import Warehouse, WarehouseError
 from mode_dagster.warehouse.interface import Excerpt
 from mode_dagster.warehouse.sql import literal
@@ -145,11 +145,6 @@ class Loaded:
 def found_wrong(wrong: Excerpt, says: str, numbers: Mapping[str, Number | None]) -> Finding:
     """The finding of a check that fails where there is any wrong row."""
     return Finding(not wrong.count, says, numbers, wrong.columns, wrong.rows)
-
-
-def key_of(table: str) -> Sequence[str]:
-    """The columns that identify a row of a table."""
-    return LEDGER_KEY if table == LEDGER else BY_NAME[table].key
 
 
 def sql_time(value: datetime) -> str:

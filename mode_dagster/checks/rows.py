@@ -11,17 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from mode_dagster.checks.loaded import (
-    SHOWN,
-    Check,
-    Finding,
-    Gravity,
-    Loaded,
-    NotLoadedError,
-    found_wrong,
-    key_of,
-    sql_time,
-)
+from mode_dagster.checks.loaded import SHOWN, Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong, sql_time
 from mode_dagster.contents import showable
 from mode_dagster.extract.endpoints import Column, Endpoint
 from mode_dagster.warehouse.sql import literal, not_a_key, quoted
@@ -37,19 +27,19 @@ def row_checks(endpoint: Endpoint) -> list[Check]:
     """The checks of one table's rows."""
     times = past_times(endpoint)
     return [
-        key_check(endpoint.name),
+        key_check(endpoint.name, endpoint.key),
         *([_time_check(endpoint, times)] if times else []),
         *(_word_check(endpoint, column) for column in endpoint.columns if column.words),
         _variant_check(endpoint.name),
     ]
 
 
-def key_check(table: str) -> Check:
+def key_check(table: str, key: Sequence[str]) -> Check:
     """That a table's key is one."""
     return Check(
         "key_is_unique",
-        f"{', '.join(key_of(table))}: never empty, never twice.",
-        partial(_key, table),
+        f"{', '.join(key)}: never empty, never twice.",
+        partial(_key, table, key),
         advice="Something other than a load has written rows; delete the doubles.",
         gravity=Gravity.BLOCKS,
     )
@@ -88,8 +78,7 @@ def past_times(endpoint: Endpoint) -> list[str]:
     return [column for column in times if not column.startswith("next_")]
 
 
-def _key(table: str, loaded: Loaded) -> Finding:
-    key = key_of(table)
+def _key(table: str, key: Sequence[str], loaded: Loaded) -> Finding:
     source = loaded.table(table, *key)
     wrong = loaded.wrong(not_a_key(source, key), "times DESC")
     (rows,) = loaded.row(f"SELECT count(*) FROM {source}")
