@@ -251,7 +251,8 @@ def _destination(workspace: "Workspace") -> "Probe":
         raise
     except Exception as error:
         # each destination's driver has its own errors, and their words are what is asked for here
-        return told(f"{kind}: can't be opened", " ".join(str(error).split())[:200], good=is_file)
+        is_in_use = "another program has it open" in str(error)  # by a sync, perhaps, which is no fault
+        return told(f"{kind}: can't be opened", " ".join(str(error).split())[:200], good=is_in_use)
 
 
 def _workspace(name: str) -> "Workspace":

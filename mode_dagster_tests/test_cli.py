@@ -189,6 +189,24 @@ def test_check_fails_where_the_destination_cannot_be_used(call, sandbox, reads, 
     assert isinstance(result.exception, SystemExit)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "code", "said"),
+    [
+        pytest.param(lambda path: path.write_bytes(b"Dear diary, " * 1000), 1, "itisnoDuckDBfile", id="none"),
+        pytest.param(lambda path: duckdb.connect(str(path)), 0, "anotherprogramhasitopen", id="open"),
+    ],
+)
+def test_check_fails_where_the_file_cannot_be_used_but_not_while_somebody_uses_it(
+    call, sandbox, reads, tmp_path, spoil, code, said
+):
+    reads(sandbox)
+    holder = spoil(tmp_path / "mode_analytics.duckdb")
+    result = call("check")
+    assert said in "".join(result.output.split()), "on several lines, perhaps"
+    assert result.exit_code == code
+    del holder
+
+
 def test_plan_tells_what_the_next_sync_asks_for_and_loads_nothing(call, sandbox, reads, tmp_path):
     reads(sandbox)
     said = call("plan")
