@@ -5,6 +5,7 @@ Not here: loading; that is `dagster`, or `python -m mode_dagster.extract`.
 """
 
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -61,7 +62,7 @@ def init(folder: Path) -> None:
         raise click.ClickException(str(error)) from None
     for path in written:
         click.echo(path)
-    click.echo(f"Next: cd {folder}, then `make sync` and `make ui`. README.md there tells the rest.")
+    click.echo(f"Next: cd {shlex.quote(str(folder))}, then `make sync` and `make ui`. README.md there tells the rest.")
 
 
 @main.command()
@@ -96,7 +97,7 @@ def sandbox(port: int, **chosen: Any) -> None:
         click.echo(f"export {ENV_PREFIX}RATE_LIMIT_SECONDS={options.rate_limit_seconds}")
         # every sandbox has the same workspace name: two of them in one file would be taken for one
         file = Path.cwd() / f"sandbox_{options.reports}_{options.seed}.duckdb"
-        click.echo(f"export DESTINATION__DUCKDB__CREDENTIALS={file}")
+        click.echo(f"export DESTINATION__DUCKDB__CREDENTIALS={shlex.quote(str(file))}")
         click.echo("Serving until Ctrl-C; the lines above let another shell read it.", err=True)
         try:
             threading.Event().wait()

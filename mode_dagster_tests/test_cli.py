@@ -1,5 +1,6 @@
 """The command: what it prints helps, what it can't do it explains, nothing secret shows."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -287,19 +288,21 @@ def test_a_sandbox_of_nothing_is_refused(call, option):
 
 
 def test_the_sandbox_command_serves_what_it_prints(tmp_path):
+    (folder := tmp_path / "of two words").mkdir()
     process = subprocess.Popen(
         [sys.executable, "-m", "mode_dagster.cli", "sandbox", "--port", "0", "--reports", "5"],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         # a shell that starts the tests in the background has them ignore Ctrl-C, and their children too
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        exports = [process.stdout.readline().strip().split("=", 1)[1] for _ in range(7)]
+        # as a shell would read them
+        exports = [shlex.split(process.stdout.readline())[1].split("=", 1)[1] for _ in range(7)]
         base_url, workspace, username, password, requests_allowed, _seconds, database = exports
         assert requests_allowed == "40"
-        assert database == str(tmp_path / "sandbox_5_1.duckdb")
+        assert database == str(folder / "sandbox_5_1.duckdb")
         answer = requests.get(f"{base_url}/{workspace}/spaces?filter=all", auth=(username, password), timeout=10)
         assert answer.json()["_embedded"]["spaces"]
     finally:
