@@ -31,7 +31,7 @@ RESOURCES = {
 
 
 def build_mode_definitions(
-    name: str = "", key_prefix: Sequence[str] = (), group_name: str = "", external_tables: KeyOf | None = None
+    name: str = "", key_prefix: str | Sequence[str] = (), group_name: str = "", external_tables: KeyOf | None = None
 ) -> dg.Definitions:
     """Assets, checks, jobs, schedules, sensors and resources for one Mode workspace.
 
@@ -45,7 +45,8 @@ def build_mode_definitions(
         ValueError: The name can't be part of a schema's name.
         ModeConfigError: A setting of the schedules or sensors is malformed.
     """
-    workspace = Workspace(name, tuple(key_prefix), group_name)
+    prefix = [key_prefix] if isinstance(key_prefix, str) else key_prefix  # as Dagster takes both
+    workspace = Workspace(name, tuple(prefix), group_name)
     operation = load_operation(workspace.section)
     key_of = external_tables or (by_pattern(operation.external_tables) if operation.external_tables else None)
     external = build_external_tables(workspace, key_of) if key_of else []

@@ -63,6 +63,11 @@ def test_two_workspaces_side_by_side_in_somebody_elses_project(monkeypatch, quer
     assert {key.to_user_string() for key in nodes["acme/emea/mode/runs"].parent_keys} == {"acme/emea/mode/reports"}
 
 
+def test_a_prefix_of_one_part_may_be_a_text_as_everywhere_in_dagster():
+    keys = build_mode_definitions("emea", key_prefix="acme").resolve_asset_graph().get_all_asset_keys()
+    assert {key.path[0] for key in keys} == {"acme"}
+
+
 def test_a_name_that_no_schema_can_have_is_refused():
     with pytest.raises(ValueError, match="can't be called 'EMEA-1' here: use lower-case letters"):
         Workspace("EMEA-1")
