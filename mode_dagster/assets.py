@@ -103,10 +103,10 @@ def build_assets(workspace: Workspace = ONLY) -> dg.AssetsDefinition:
             (results,) = deque(load(pipeline, sync, selected - {LEDGER}, run), maxlen=1)
             seconds = time.monotonic() - began
             if sync.failures and _is_worth_another_try(context, sync.failures):
-                raise _failure(sync.failures)
+                raise _failure(sync.failures, allow_retries=True)
             yield from _materializations(context, pipeline, sync, results, seconds)
             if sync.failures and not (LEDGER in selected and _has_ledger_check(context, workspace)):
-                raise _failure(sync.failures)
+                raise _failure(sync.failures, allow_retries=False)
 
     return mode
 
@@ -191,18 +191,14 @@ def _has_ledger_check(context: dg.AssetExecutionContext, workspace: Workspace) -
     return any(check == spec.key for part in parts for spec in part.assets_def.check_specs)
 
 
-def _failure(failures: Mapping[str, ModeError]) -> dg.Failure:
-    return dg.Failure(
-        say_failures({table: str(error) for table, error in failures.items()}),
-        metadata={FAILED: ", ".join(failures)},
-        allow_retries=any(error.retryable for error in failures.values()),
-    )
-
-
-def say_failures(failures: Mapping[str, str]) -> str:
+def _failure(failures: Mapping[str, object], *, allow_retries: bool) -> dg.Failure:
     """Which tables could not be read and why."""
-    lines = "\n".join(f"- {table}: {error}" for table, error in failures.items())
-    return f"{len(failures)} of the tables could not be read completely; all others were loaded.\n{lines}"
+    reasons = "\n".join(f"- {table}: {reason}" for table, reason in failures.items())
+    return dg.Failure(
+        f"{len(failures)} of the tables could not be read completely; all others were loaded.\n{reasons}",
+        metadata={FAILED: ", ".join(failures)},
+        allow_retries=allow_retries,
+    )
 
 
 def build_ledger_check(workspace: Workspace = ONLY) -> dg.AssetChecksDefinition:
@@ -218,7 +214,7 @@ def build_ledger_check(workspace: Workspace = ONLY) -> dg.AssetChecksDefinition:
         found = event.asset_materialization.metadata.get(FAILED) if event and event.asset_materialization else None
         failures: Any = found.value if found is not None else {}
         if failures:
-            raise dg.Failure(say_failures(failures), metadata={FAILED: ", ".join(failures)}, allow_retries=False)
+            raise _failure(failures, allow_retries=False)
         return dg.AssetCheckResult(passed=True)
 
     return every_table_was_read
