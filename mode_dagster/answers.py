@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from mode_dagster.extract.errors import ModeError
 from mode_dagster.models import ModelError
-from mode_dagster.warehouse import Warehouse, WarehouseError
+from mode_dagster.warehouse import Warehouse, WarehouseError, is_made
 from mode_dagster.wording import one_line, words
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import Facts, Row, read_facts
@@ -36,7 +36,7 @@ def three_answers(workspace: Workspace) -> Mapping[str, str]:
             facts = read_facts(warehouse, workspace)
             scheduled = _costliest_schedules(warehouse, workspace)
     except WarehouseError as error:
-        raise NoAnswersError(f"{error} {HOW_TO_LOAD}") from error
+        raise NoAnswersError(str(error) if is_made(workspace.pipeline()) else f"{error} {HOW_TO_LOAD}") from error
     except ModelError as error:
         raise NoAnswersError(str(error)) from error
     if not facts.active_reports:

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from mode_dagster.answers import NoAnswersError, three_answers
+from mode_dagster.answers import HOW_TO_LOAD, NoAnswersError, three_answers
 from mode_dagster.cli import main
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.references.tables import answer_all, loaded_queries, write_tables
@@ -492,8 +492,9 @@ def test_without_anything_loaded_the_command_says_what_to_do(put, file):
 
 def test_a_file_that_is_none_is_said_to_be_unreadable_by_its_path(file):
     file.write_bytes(b"Dear diary, " * 1000)
-    with pytest.raises(NoAnswersError, match=rf"Could not read {re.escape(str(file))}: it is no DuckDB file"):
+    with pytest.raises(NoAnswersError, match=rf"Could not read {re.escape(str(file))}: it is no DuckDB file") as raised:
         three_answers(ONLY)
+    assert HOW_TO_LOAD not in str(raised.value), "that would not help"
 
 
 def test_a_file_that_another_program_has_open_is_named(put, file):
@@ -501,5 +502,6 @@ def test_a_file_that_another_program_has_open_is_named(put, file):
     hold = f"import duckdb, sys; c = duckdb.connect({str(file)!r}); print('open', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         program.stdout.readline()
-        with pytest.raises(NoAnswersError, match="another program has it open"):
+        with pytest.raises(NoAnswersError, match="another program has it open") as raised:
             three_answers(ONLY)
+    assert HOW_TO_LOAD not in str(raised.value), "that would not help"
