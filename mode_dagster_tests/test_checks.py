@@ -177,6 +177,14 @@ def test_a_query_of_a_dataset_has_its_parent(file: File):
     assert file.look("queries")["has_its_parent"].passed
 
 
+def test_a_row_that_lacks_both_of_its_parents_is_counted_as_two_names(file: File):
+    file.change("DELETE FROM charts WHERE token <> (SELECT min(token) FROM charts)")
+    file.change("UPDATE charts SET report_token = 'nobody', query_token = NULL")
+    finding = file.look("charts")["has_its_parent"]
+    assert finding.says.startswith("2 names in 1 row lead nowhere. ")
+    assert finding.numbers == {"rows": 1, "names_wrong": 2}
+
+
 def test_a_table_that_is_empty_because_mode_refuses_it_is_no_reproach_to_what_points_there(file: File):
     file.change("DELETE FROM data_sources")
     finding = file.look("queries")["points_to_what_exists"]

@@ -84,8 +84,8 @@ def _orphans(endpoint: Endpoint, related: Sequence[Relation], loaded: Loaded) ->
         raise NotLoadedError(f"there is nothing to compare with in {_tables(related)}")
     wrong = loaded.wrong(" UNION ALL ".join(_orphan_rows(endpoint, relation, source, loaded) for relation in known))
     (rows,) = loaded.row(f"SELECT count(*) FROM {source} AS t WHERE {loaded.live(endpoint)}")
-    says = f"{words(wrong.count, 'row')} of {rows:,} without what they name."
-    return found_wrong(wrong, says, {"rows": rows, "rows_wrong": wrong.count})
+    says = f"{words(wrong.count, 'name')} in {words(rows, 'row')} lead nowhere."
+    return found_wrong(wrong, says, {"rows": rows, "names_wrong": wrong.count})
 
 
 def _is_comparable(endpoint: Endpoint, relation: Relation, loaded: Loaded) -> bool:
