@@ -147,6 +147,23 @@ def test_a_procedure_is_no_table():
     assert names(read("exec dbo.refresh; select a from t", "sqlserver")) == {"db.-.t"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("create temp function f(x int64) as (x + 1); select f(a) from t", id="function"),
+        pytest.param("create procedure f() begin select 1; end; select a from t", id="procedure"),
+        pytest.param("select a from ml.predict(model m, (select a from t))", id="model"),
+    ],
+)
+def test_functions_and_models_of_bigquery_are_no_tables(text):
+    assert names(read(text, "bigquery")) == {"db.-.t"}
+
+
+@pytest.mark.parametrize("text", ["t (nolock)", "[t] (NOLOCK) x", "t x (nolock)", "t (readuncommitted, readpast)"])
+def test_a_hint_without_its_with_makes_no_function_of_a_table(text):
+    assert names(read(f"select a from s.t join {text} on 1 = 1", "sqlserver")) == {"db.s.t", "db.-.t"}
+
+
 def test_temporary_tables_of_sql_server_are_never_external():
     text = "select a into #x from s.t; select a from #x; select a from #of_another_session; insert into #x select 1"
     assert names(read(text, "sqlserver")) == {"db.s.t"}
@@ -179,6 +196,32 @@ def test_what_is_written_is_not_read():
 
 
 @pytest.mark.parametrize(
+    ("adapter", "text", "written", "tables"),
+    [
+        pytest.param("sqlserver", "update o set a = 1 from t o join u on 1 = 1", {"t"}, {"u"}, id="update_of_an_alias"),
+        pytest.param("sqlserver", "delete o from t o join u on 1 = 1", {"t"}, {"u"}, id="delete_of_an_alias"),
+        pytest.param("mysql", "delete t, o from t join u o join v", {"t", "u"}, {"v"}, id="delete_of_two"),
+        pytest.param("sqlserver", "with c as (select a from t) delete from c", set(), {"t"}, id="delete_of_a_cte"),
+        pytest.param("sqlserver", "insert into @x select a from t", set(), {"t"}, id="variable"),
+        pytest.param("postgresql", "delete from t where x in (select t.y from u t)", {"t"}, {"u"}, id="alias_inside"),
+        pytest.param("postgresql", "insert into t select a from u as t", {"t"}, {"u"}, id="insert_has_no_alias"),
+        pytest.param(
+            "postgresql",
+            "with d as (delete from t returning *) insert into u select * from d",
+            {"t", "u"},
+            set(),
+            id="delete_in_a_cte",
+        ),
+        pytest.param("snowflake", "insert all into T values (1) select * from U", {"T"}, {"U"}, id="insert_all"),
+    ],
+)
+def test_what_is_written_has_its_own_name(adapter, text, written, tables):
+    found = read(text, adapter)
+    by_kind = {kind: {each.table for each in found.references if each.kind == kind} for kind in ("write", "read")}
+    assert by_kind == {"write": written, "read": tables}
+
+
+@pytest.mark.parametrize(
     ("text", "columns"),
     [
         pytest.param("select a, sum(b) from t where c > 1 group by a order by d", {"t": "abcd"}, id="one_table"),
@@ -201,6 +244,20 @@ def test_what_is_written_is_not_read():
 )  # fmt: skip
 def test_columns_are_those_that_are_certain(text, columns):
     assert {each.table: "".join(each.columns) for each in read(text).references} == columns
+
+
+@pytest.mark.parametrize(
+    ("adapter", "text"),
+    [
+        pytest.param(
+            "bigquery", "declare d, e date default current_date(); select a from t where b in (d, e)", id="script"
+        ),
+        pytest.param("clickhouse", "with 5 as d select a from t where b = d", id="alias_of_a_value"),
+        pytest.param("clickhouse", "with (select 1) as d select a from (select a from t where b = d)", id="of_a_query"),
+    ],
+)
+def test_a_variable_is_no_column(adapter, text):
+    assert only(read(text, adapter), "t").columns == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -370,6 +427,19 @@ def test_what_can_not_be_parsed_is_failed_with_its_reason_and_guesses():
     assert found.reason.startswith("Expecting )")
     assert names(found) == {"db.sales.orders", "db.-.regions"}
     assert all(each.is_guessed for each in found.references)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("extract(day from created_at)", id="extract"),
+        pytest.param("trim(both ' ' from name)", id="trim"),
+        pytest.param("a is distinct from b", id="distinct"),
+        pytest.param("x from generate_series(1, 2) g join t", id="function"),
+    ],
+)
+def test_no_guess_is_made_of_a_from_that_names_no_table(text):
+    assert names(read(f"select ((( {text} from t")) == {"db.-.t"}
 
 
 def test_one_bad_statement_leaves_the_others():

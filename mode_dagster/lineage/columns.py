@@ -5,7 +5,7 @@ Not here: which names are tables (`sql`).
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
@@ -16,13 +16,21 @@ ALL = "*"
 """Every column: `SELECT *`."""
 
 
-def columns_read(expression: exp.Expr) -> Mapping[int, set[str]]:
-    """Columns by the id() of the table's node; a statement that can't be resolved has none."""
+def columns_read(expression: exp.Expr, variables: Collection[str]) -> Mapping[int, set[str]]:
+    """Columns by the id() of the table's node; a statement that can't be resolved has none.
+
+    Args:
+        variables: What the script has declared.
+    """
     found: dict[int, set[str]] = defaultdict(set)
+    # ClickHouse's `WITH 5 AS x` is no table
+    values = {cte.alias for cte in expression.find_all(exp.CTE) if cte.args.get("scalar")}.union(variables)
     try:
         for scope in traverse_scope(expression):
             sources = _sources(scope)
             for column in [*scope.columns, *_stars(scope)]:
+                if isinstance(column, exp.Column) and not column.table and column.name in values:
+                    continue
                 for name, node in _read_from(column, sources, scope):
                     found[id(node)].add(name)
     except Exception:  # an ambiguous alias, or a statement that sqlglot has no scopes for: its tables are known anyway

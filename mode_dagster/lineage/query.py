@@ -16,7 +16,7 @@ from mode_dagster.lineage.dialects import dialect_of
 from mode_dagster.lineage.sql import Script, Table, explain, read_script
 from mode_dagster.lineage.template import render
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 """To be raised when the same text would give another answer, so that stored answers are not reused."""
 MAX_DEPTH = 20
 """Definitions inside definitions."""

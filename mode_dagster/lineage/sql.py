@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
+from sqlglot.helper import ensure_list
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -26,6 +27,10 @@ _NO_DATA = (
     *(exp.Grant, exp.Revoke, exp.Analyze, exp.Refresh, exp.Uncache),
 )
 """Statements whose tables are neither read nor written."""
+_HINTS = frozenset({"nolock", "readuncommitted", "readpast", "noexpand"})
+"""What SQL Server takes in brackets after a table's name, also without the word WITH."""
+_HAVE_A_FROM = frozenset({"extract", "substring", "trim", "overlay"})
+"""Functions whose arguments have a FROM between them."""
 _RECURSIVE_WITHOUT_SAYING_SO = frozenset({"tsql", "oracle", "snowflake", "teradata"})
 _UNNESTS_BY_NAME = frozenset({"bigquery", "redshift"})
 """`FROM orders AS o, o.items` means an array in a row of `orders`, not a table."""
@@ -82,6 +87,7 @@ class _Reader:
     dialect: str
     names: Names
     made: set[Table] = field(default_factory=set)
+    variables: set[str] = field(default_factory=set)
     script: Script = field(default_factory=Script)
 
     def read(self, text: str) -> Script:
@@ -110,21 +116,25 @@ class _Reader:
         if isinstance(expression, exp.Command):
             expression = self._inside(expression)
         normalize_identifiers(expression, dialect=self.dialect or None)
+        _take_hints_for_hints(expression)
         self._follow(expression)
         if not isinstance(expression, _NO_DATA):
             self._read_tables(expression)
         self.script.statements += 1
 
     def _read_tables(self, expression: exp.Expr) -> None:
-        changed = _tables_of([expression.this, *expression.expressions]) if isinstance(expression, _WRITES) else []
+        changed = [table for statement in expression.find_all(*_WRITES) for table in _changed_by(statement)]
+        named = [_named(table) for table in changed]
         made = _tables_of([expression.this]) if isinstance(expression, (exp.Create, exp.Cache)) else []
         made += _tables_of([into.this for into in expression.find_all(exp.Into)])
-        targets = {id(node) for node in (*changed, *made)}
-        columns = columns_read(expression)
+        targets = {id(node) for node in (*changed, *named, *made)}
+        columns = columns_read(expression, self.variables)
         for node in expression.find_all(exp.Table):
             if id(node) not in targets and self._is_table(node):
                 self._add_read(node, columns.get(id(node), set()))
-        self.script.writes |= {self._complete(node) for node in changed if self._is_external(node)}
+        self.script.writes |= {
+            self._complete(node) for node in named if self._is_table(node) and self._is_external(node)
+        }
         # last, because a table may be made anew from what it was
         self.made |= {self._complete(node) for node in made}
 
@@ -153,11 +163,13 @@ class _Reader:
         return command
 
     def _follow(self, expression: exp.Expr) -> None:
-        """Takes over what USE switches to."""
+        """Takes over what USE switches to, and what is declared."""
         if isinstance(expression, exp.Use) and isinstance(expression.this, exp.Table):
             kind = str(expression.args.get("kind") or "").upper()
             if kind not in ("WAREHOUSE", "ROLE", "SECONDARY ROLES"):
                 self.names = self._used(expression.this, kind)
+        if isinstance(expression, exp.Declare):
+            self.variables |= {name.name for item in expression.expressions for name in ensure_list(item.this)}
         if isinstance(expression, exp.Set) and (found := _SEARCH_PATH.search(expression.sql())):
             self.names = Names(self.names.database, normal(found[1].strip("'\""), self.dialect))
 
@@ -186,8 +198,10 @@ class _Reader:
         return Table(node.catalog or self.names.database, schema, node.name)
 
     def _is_table(self, node: exp.Table) -> bool:
-        """Whether a name in FROM is a table, and not a function, a stage, a hint, a CTE, a column or DUAL."""
+        """Whether a name is a table's; not of a function, a model, a stage, a hint, a CTE, a column, and not DUAL."""
         if not isinstance(node.this, exp.Identifier) or node.arg_key == "format" or node.find_ancestor(exp.Hint):
+            return False
+        if isinstance(node.parent, exp.UserDefinedFunction | exp.Predict) and node.arg_key == "this":
             return False
         if node.db:
             return self.dialect not in _UNNESTS_BY_NAME or not _is_column_of_neighbour(node)
@@ -235,17 +249,32 @@ def _split(tokens: Sequence[Token]) -> Iterator[list[Token]]:
 
 
 def _names_after_from(tokens: Sequence[Token]) -> Iterator[list[str]]:
-    """The names, in parts, that follow FROM or JOIN and are not made by a WITH of the statement."""
+    """The names, in parts, that follow FROM or JOIN and are neither functions nor made by a WITH of the statement."""
     made = {
         name.text.lower()
         for name, word, bracket in zip(tokens, tokens[1:], tokens[2:], strict=False)
         if word.token_type == TokenType.ALIAS and bracket.token_type == TokenType.L_PAREN
     }
+    for after in _after_from(tokens):
+        name = list(_dotted(after))
+        follows = [token.text.lower() for token in after[2 * len(name) - 1 :][:2]]
+        is_function = follows[:1] == ["("] and _HINTS.isdisjoint(follows)
+        if 0 < len(name) <= 3 and not is_function and (len(name) > 1 or name[0].lower() not in made):
+            yield name
+
+
+def _after_from(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """What follows each FROM and JOIN, but not those of `EXTRACT(day FROM x)` and `IS DISTINCT FROM`."""
+    called: list[str] = []
     for place, token in enumerate(tokens):
-        if token.token_type in (TokenType.FROM, TokenType.JOIN):
-            name = list(_dotted(tokens[place + 1 : place + 8]))
-            if 1 < len(name) <= 3 or (len(name) == 1 and name[0].lower() not in made):
-                yield name
+        before = tokens[place - 1].text.lower() if place else ""
+        if token.token_type == TokenType.L_PAREN:
+            called.append(before)
+        elif token.token_type == TokenType.R_PAREN:
+            called = called[:-1]
+        is_from = token.token_type in (TokenType.FROM, TokenType.JOIN)
+        if is_from and before != "distinct" and _HAVE_A_FROM.isdisjoint(called[-1:]):
+            yield tokens[place + 1 : place + 8]
 
 
 def _dotted(tokens: Sequence[Token]) -> Iterator[str]:
@@ -255,6 +284,31 @@ def _dotted(tokens: Sequence[Token]) -> Iterator[str]:
             yield token.text
         elif place % 2 == 0 or token.token_type != TokenType.DOT:
             return
+
+
+def _take_hints_for_hints(expression: exp.Expr) -> None:
+    """Sqlglot takes `FROM orders (NOLOCK)` for a call of a function."""
+    for table in expression.find_all(exp.Table):
+        called_with = table.this.expressions if isinstance(table.this, exp.Anonymous) else []
+        if called_with and all(argument.name.lower() in _HINTS for argument in called_with):
+            table.set("this", exp.to_identifier(table.this.name))
+
+
+def _changed_by(statement: exp.Expr) -> list[exp.Table]:
+    """The tables that a statement writes to, as it calls them."""
+    # `DELETE o FROM orders AS o` of MySQL and SQL Server has in `tables` what it deletes from
+    return _tables_of(statement.args.get("tables") or [statement.this, *statement.expressions])
+
+
+def _named(target: exp.Table) -> exp.Table:
+    """The table in the FROM of an UPDATE or DELETE that its target is, or is the alias of."""
+    statement = target.parent
+    if isinstance(statement, exp.Update | exp.Delete) and not target.db:
+        for table in statement.find_all(exp.Table):
+            is_listed = table is target or table.arg_key == "tables"
+            if not is_listed and table.alias_or_name == target.name and table.parent_select is statement.parent_select:
+                return table
+    return target
 
 
 def _tables_of(nodes: Sequence[exp.Expr | None]) -> list[exp.Table]:
