@@ -507,6 +507,19 @@ def test_people_are_counted_once_a_day_and_accounts_never(answers):
     assert [row["active_people"] for row in days] == [3, 1]
 
 
+def test_whoever_made_a_report_was_active_by_e_mail_too(answers):
+    days = answers(
+        "workspace_daily",
+        members=[{"member_token": "m", "member_username": "ada", "member_email": "ada@example.com"}],
+        reports=[
+            {"token": "r1", "created_at": "2026-06-17 08:00", "creator_email": "ada@example.com"},
+            {"token": "r2", "created_at": "2026-06-17 08:00", "creator_email": "ben@example.com"},
+        ],
+        runs=[run("a", 0, executed_by_username="ada")],
+    )
+    assert [row["active_people"] for row in days] == [2]
+
+
 # what their heads say must hold
 
 

@@ -50,8 +50,9 @@ activity AS (
   FROM mode_marts.run_facts
   WHERE trigger = 'manual'
   UNION
-  SELECT CAST(created_at AS DATE) AS day, creator_username AS username
-  FROM mode_analytics_data.reports
+  SELECT CAST(reports.created_at AS DATE) AS day, owners.owner_username AS username
+  FROM mode_analytics_data.reports AS reports
+  JOIN mode_marts.report_owners AS owners ON owners.report_token = reports.token
   UNION
   SELECT CAST(timestamp AS DATE) AS day, actor_username AS username
   FROM mode_analytics_data.audit_logs
