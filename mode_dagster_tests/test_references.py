@@ -432,6 +432,36 @@ def test_the_runs_of_a_dataset_are_uses_of_its_tables(usage):
     assert (table["reports"], table["runs_30d"], table["manual_runs_30d"], table["last_run_at"]) == (1, 2, 1, began)
 
 
+def test_a_dataset_that_the_list_of_reports_has_too_is_one_report(usage):
+    run = {"token": "n1", "created_at": NOON - timedelta(days=1)}
+    tables = usage(
+        reports=[{"token": "s1", "name": "Orders", "type": "DatasetReport", "last_viewed_at": NOON}],
+        datasets=[{"token": "s1", "name": "Orders"}],
+        queries=[a_query("q1", "select 1 from a.t", report_token="s1")],
+        runs=[{**run, "report_token": "s1", "state": "succeeded"}],
+        dataset_runs=[{**run, "dataset_token": "s1"}],
+    )
+    table = tables["db.a.t"]
+    assert (table["reports"], table["report_names"], table["runs_30d"]) == (1, "Orders", 1)
+
+
+def test_a_definition_is_named_once_however_many_queries_reach_it(usage):
+    tables = usage(
+        reports=[{"token": "r1"}],
+        definitions=[
+            {"token": "d1", "name": "one", "source": "select 1 from a.t"},
+            {"token": "d2", "name": "two", "source": "select 1 from a.t join {{ @one as o }} on true"},
+            {"token": "d3", "name": "on", "source": "select 1 from a.u"},
+        ],
+        queries=[
+            a_query("q1", "select 1 from {{ @one as x }}"),
+            a_query("q2", "select 1 from {{ @two as x }}"),
+            a_query("q3", "select 1 from {{ @on as x }}"),
+        ],
+    )
+    assert (tables["db.a.t"]["definitions"], tables["db.a.u"]["definitions"]) == ("one, two", "on")
+
+
 def test_table_usage_of_nothing_is_empty(usage):
     assert usage() == {}
 

@@ -41,7 +41,8 @@ WITH readers AS (
   UNION ALL
   SELECT token, name, archived, last_run_at, last_viewed_at, edited_at, last_saved_at
   FROM mode_analytics_data.datasets
-  WHERE deleted_at IS NULL
+  -- `listing = workspace` may list datasets among the reports
+  WHERE deleted_at IS NULL AND token NOT IN (SELECT token FROM mode_analytics_data.reports WHERE deleted_at IS NULL)
 ),
 named AS (
   SELECT
@@ -71,10 +72,10 @@ live AS (
   SELECT * FROM named WHERE NOT is_archived
 ),
 each_run AS (
-  SELECT report_token, created_at, trigger = 'scheduled' AS is_scheduled
+  SELECT run_token, report_token, created_at, trigger = 'scheduled' AS is_scheduled
   FROM mode_marts.run_facts
-  UNION ALL
-  SELECT dataset_token AS report_token, created_at, report_schedule_token IS NOT NULL AS is_scheduled
+  UNION
+  SELECT token AS run_token, dataset_token AS report_token, created_at, report_schedule_token IS NOT NULL AS is_scheduled
   FROM mode_analytics_data.dataset_runs
 ),
 runs AS (
@@ -148,8 +149,14 @@ queries AS (
   GROUP BY warehouse, qualified_name
 ),
 definitions AS (
-  SELECT warehouse, qualified_name, STRING_AGG(via_definition, ', ' ORDER BY via_definition) AS definitions
-  FROM (SELECT DISTINCT warehouse, qualified_name, via_definition FROM live) AS used
+  SELECT warehouse, qualified_name, STRING_AGG(name, ', ' ORDER BY name) AS definitions
+  FROM (
+    SELECT DISTINCT used.warehouse, used.qualified_name, named.name
+    FROM (SELECT DISTINCT warehouse, qualified_name, via_definition FROM live) AS used
+    -- where a query reaches a table through several, they are one text
+    JOIN mode_analytics_data.definitions AS named
+      ON POSITION(', ' || named.name || ', ' IN ', ' || used.via_definition || ', ') > 0
+  ) AS each_definition
   GROUP BY warehouse, qualified_name
 ),
 tables AS (
