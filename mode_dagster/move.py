@@ -39,17 +39,22 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
         How many rows were copied, by table.
 
     Raises:
-        ModeConfigError: The file is not there or is the destination itself, or the destination is not empty.
+        ModeConfigError: The file is not there, is the destination itself or has nothing of this project, or the
+            destination is not empty.
         WarehouseError: The file can't be read.
     """
     _refuse_the_same(file)
     pipeline = workspace.pipeline()
     with errors_unwrapped(), no_other_sync(pipeline), read_file(str(file)) as old:
+        source = _LoadedFile(old, workspace.dataset)
+        if LEDGER not in source.columns:
+            raise ModeConfigError(
+                f"Could not move anything: {file} has nothing that was loaded into {workspace.dataset}."
+            )
         # an empty destination makes dlt forget what it knows of the file: its tables, and what is still to be loaded
         pipeline.sync_destination()
         with open_warehouse(pipeline) as warehouse:
             _refuse_rows(warehouse.tables(workspace.dataset), workspace)
-        source = _LoadedFile(old, workspace.dataset)
         tables = [table for table in BY_NAME if table in source.columns]
         pipeline.run(mode_analytics_source(source).with_resources(*tables, LEDGER), **load_options())
         with open_warehouse(pipeline) as warehouse:

@@ -117,3 +117,12 @@ def test_what_the_last_sync_could_not_load_is_asked_for_again(few_tables, server
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModeConfigError, match="there is no file"):
         move(tmp_path / "other.duckdb", ONLY)
+
+
+def test_a_file_of_something_else_is_named_before_the_destination_is_touched(tmp_path, monkeypatch):
+    monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (tmp_path / "bucket").as_uri())
+    duckdb.connect(str(tmp_path / "other.duckdb")).close()
+    with pytest.raises(ModeConfigError, match="has nothing that was loaded into mode_analytics_data"):
+        move(tmp_path / "other.duckdb", ONLY)
+    assert not (tmp_path / "bucket").exists()
