@@ -233,3 +233,13 @@ def test_a_model_that_fails_leaves_its_table_as_it_was(database):
         with pytest.raises(WarehouseError, match="invalid input syntax"):
             replace_and_fail(warehouse)
         assert warehouse.query("SELECT word FROM mode_marts.words").rows == [("old",)]
+
+
+def test_a_model_of_snapshots_keeps_the_rows_of_other_keys(database):
+    with open_warehouse(mode_pipeline()) as warehouse:
+        warehouse.replace_rows("mode_marts.days", "SELECT 1 AS day, 'old' AS word UNION ALL SELECT 2, 'old'", ["day"])
+        warehouse.replace_rows("mode_marts.days", "SELECT 2 AS day, 'new' AS word, now() AS seen_at", ["day"])
+        rows = warehouse.query("SELECT day, word, seen_at IS NOT NULL FROM mode_marts.days ORDER BY day").rows
+        assert rows == [(1, "old", False), (2, "new", True)]
+        assert warehouse.types("mode_marts.days")["seen_at"] == "timestamp with time zone"
+        assert list(warehouse.tables("mode_marts")) == ["days"]

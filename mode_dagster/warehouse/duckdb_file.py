@@ -66,25 +66,9 @@ class DuckDBWarehouse(Warehouse):
                 self._connection.execute("ROLLBACK")
             raise
 
-    def update(self, table: str, assignments: Mapping[str, str], where: str) -> int:
-        values = ", ".join(f"{column} = {value}" for column, value in assignments.items())
-        (count,) = self.query(f"UPDATE {table} SET {values} WHERE {where}").first
-        return int(count)
-
     def replace(self, table: str, select: str) -> None:
         self._need_schema(table)
         self.query(f"CREATE OR REPLACE TABLE {table} AS {select}")
-
-    def replace_rows(self, table: str, select: str, key: Sequence[str]) -> None:
-        self._need_schema(table)
-        self.query(f"CREATE OR REPLACE TEMP TABLE new_rows AS {select}")
-        self.query(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM new_rows LIMIT 0")
-        for name, kind, *_ in self.query("DESCRIBE SELECT * FROM new_rows").rows:
-            self.query(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}")
-        same = " AND ".join(f"old.{quoted(column)} IS NOT DISTINCT FROM new_rows.{quoted(column)}" for column in key)
-        self.query(f"DELETE FROM {table} AS old USING new_rows WHERE {same}")
-        self.query(f"INSERT INTO {table} BY NAME SELECT * FROM new_rows")
-        self.query("DROP TABLE new_rows")
 
     def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
         self._need_schema(table)

@@ -109,7 +109,6 @@ class Warehouse(ABC):
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, where the destination can; else each statement for itself."""
 
-    @abstractmethod
     def update(self, table: str, assignments: Mapping[str, str], where: str) -> int:
         """Changes rows.
 
@@ -121,6 +120,11 @@ class Warehouse(ABC):
         Returns:
             How many rows.
         """
+        (count,) = self.query(f"SELECT count(*) FROM {table} WHERE {where}").first
+        if count:
+            values = ", ".join(f"{column} = {value}" for column, value in assignments.items())
+            self.query(f"UPDATE {table} SET {values} WHERE {where}")
+        return int(count)
 
     def delete(self, table: str, where: str) -> None:
         """Deletes rows."""
@@ -130,9 +134,27 @@ class Warehouse(ABC):
     def replace(self, table: str, select: str) -> None:
         """Makes a table anew from a query; readers see the old or the new one."""
 
-    @abstractmethod
     def replace_rows(self, table: str, select: str, key: Sequence[str]) -> None:
         """Puts the rows of a query in the place of those with the same key; columns that are new are added."""
+        schema, _, name = table.partition(".")
+        if name not in self.tables(schema):
+            self.replace(table, select)
+            return
+        new = f"{table}__new"
+        self.replace(new, select)
+        kinds, old = self.types(new), self.types(table)
+        for column, kind in kinds.items():
+            if column not in old:
+                self.add_column(table, column, kind)
+        same = " AND ".join(f"fresh.{column} = {table}.{column}" for column in key)
+        self.query(f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM {new} AS fresh WHERE {same})")
+        columns = ", ".join(map(quoted, kinds))
+        self.query(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {new}")
+        self.query(f"DROP TABLE {new}")
+
+    def add_column(self, table: str, column: str, kind: str) -> None:
+        """Adds an empty column of a type as the destination calls it."""
+        self.query(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {kind}")
 
     @abstractmethod
     def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -69,33 +69,13 @@ class ServerWarehouse(Warehouse):
         with transaction:
             yield
 
-    def update(self, table: str, assignments: Mapping[str, str], where: str) -> int:
-        (count,) = self.query(f"SELECT count(*) FROM {table} WHERE {where}").first
-        if count:
-            values = ", ".join(f"{column} = {value}" for column, value in assignments.items())
-            self.query(f"UPDATE {table} SET {values} WHERE {where}")
-        return int(count)
-
     def replace(self, table: str, select: str) -> None:
         self._need_schema(table)
         self._create(table, f"AS {select}")
 
-    def replace_rows(self, table: str, select: str, key: Sequence[str]) -> None:
-        schema, _, name = table.partition(".")
-        new = f"{schema}.{name}__new"
-        self.replace(new, select)
-        there = self.columns(schema)
-        if name not in there:
-            self.query(f"CREATE TABLE {table} AS SELECT * FROM {new} WHERE FALSE")
-            there = self.columns(schema)
-        for column, kind in there[f"{name}__new"].items():
-            if column not in there[name]:
-                self._run(f"ALTER TABLE {self._full_name(table)} ADD COLUMN {column} {kind}")
-        same = " AND ".join(f"fresh.{column} = {table}.{column}" for column in key)
-        self.query(f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM {new} AS fresh WHERE {same})")
-        columns = ", ".join(map(quoted, there[f"{name}__new"]))
-        self.query(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {new}")
-        self.query(f"DROP TABLE {new}")
+    def add_column(self, table: str, column: str, kind: str) -> None:
+        # as it is: sqlglot would take the type for one of DuckDB's
+        self._run(f"ALTER TABLE {self._full_name(table)} ADD COLUMN {named(column, self._engine)} {kind}")
 
     def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
         self._need_schema(table)
