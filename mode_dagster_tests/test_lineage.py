@@ -59,6 +59,12 @@ FORM = form("t", type="select", default="a", options="[[A, a], [B, b]]")
         pytest.param("bigquery", "select 1 from d.Orders o, o.items i", {"db.d.Orders"}, id="bigquery_array_of_a_row"),
         pytest.param("bigquery", "select 1 from d.t, unnest(t.x) u", {"db.d.t"}, id="bigquery_unnest"),
         pytest.param(
+            "bigquery",
+            "select array(select x from o.items) from d.t o",
+            {"db.d.t"},
+            id="bigquery_array_of_an_outer_row",
+        ),
+        pytest.param(
             "postgresql", 'select 1 from Web.Users u, "T x"', {"db.web.users", "db.-.T x"}, id="postgres_case"
         ),
         pytest.param(
@@ -134,6 +140,7 @@ def test_every_dialect_is_one_that_sqlglot_knows():
         pytest.param("drop table if exists old; select 1 from t; alter table q add column z int", {"t"}, id="no_data"),
         pytest.param("set x = 1; begin; call proc(); select 1 from t; commit", {"t"}, id="what_reads_nothing"),
         pytest.param("-- from a\nselect '--', 1 /* from b */ from t -- from c", {"t"}, id="comments"),
+        pytest.param("select 1 from t as x for update of x", {"t"}, id="lock"),
         pytest.param("select 1 from t limit [rows]", {"t"}, id="placeholder_in_brackets"),
         pytest.param(";; select 1 from t;", {"t"}, id="empty_statements"),
     ],

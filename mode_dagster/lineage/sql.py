@@ -199,7 +199,11 @@ class _Reader:
 
     def _is_table(self, node: exp.Table) -> bool:
         """Whether a name is a table's; not of a function, a model, a stage, a hint, a CTE, a column, and not DUAL."""
-        if not isinstance(node.this, exp.Identifier) or node.arg_key == "format" or node.find_ancestor(exp.Hint):
+        if (
+            not isinstance(node.this, exp.Identifier)
+            or node.arg_key == "format"
+            or node.find_ancestor(exp.Hint, exp.Lock)
+        ):
             return False
         if isinstance(node.parent, exp.UserDefinedFunction | exp.Predict) and node.arg_key == "this":
             return False
@@ -339,12 +343,12 @@ def _refers_to_itself(cte: exp.CTE, dialect: str) -> bool:
 
 
 def _is_column_of_neighbour(node: exp.Table) -> bool:
-    """Whether the name begins with the alias of another table in the same FROM."""
-    select = node.find_ancestor(exp.Select)
-    if select is None:
-        return False
-    from_ = select.args.get("from_")
-    neighbours = [join.this for join in select.args.get("joins") or [] if join.this is not node]
-    if from_ is not None and from_.this is not node:
-        neighbours.append(from_.this)
-    return any(neighbour.alias_or_name == node.parts[0].name for neighbour in neighbours)
+    """Whether the name begins with the alias of another table in the same FROM, or in one around it."""
+    select = node.parent_select
+    while select is not None:
+        from_ = [select.args["from_"]] if select.args.get("from_") else []
+        neighbours = [each.this for each in (*from_, *(select.args.get("joins") or [])) if each.this is not node]
+        if any(neighbour.alias_or_name == node.parts[0].name for neighbour in neighbours):
+            return True
+        select = select.parent_select
+    return False
