@@ -8,7 +8,7 @@ dagster-dlt's own translation hangs every table on a phantom root; here the line
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,15 +31,20 @@ def documented_columns(table: str) -> dg.TableSchema:
     key: Sequence[str] = LEDGER_KEY
     if table != LEDGER:
         columns, key = BY_NAME[table].all_columns, BY_NAME[table].key
+    return table_schema(((column.name, column.data_type, column.description) for column in columns), key)
+
+
+def table_schema(columns: Iterable[tuple[str, str, str]], key: Collection[str] = ()) -> dg.TableSchema:
+    """Columns by name, type and meaning, as an asset's page lists them."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                name=column.name,
-                type=column.data_type,
-                description=column.description,
-                constraints=dg.TableColumnConstraints(nullable=column.name not in key),
+                name=name,
+                type=kind,
+                description=meaning,
+                constraints=dg.TableColumnConstraints(nullable=name not in key),
             )
-            for column in columns
+            for name, kind, meaning in columns
         ]
     )
 

@@ -190,7 +190,7 @@ def test_rendering_leaves_all_but_schemas_and_moment():
 def test_a_model_becomes_a_table_with_its_meaning(write, connection):
     built = run_model(DuckDBWarehouse(connection), read_model(write(HEAD + SELECT)), ONLY, NOON)
     assert built.rows == 2
-    assert list(built.columns) == [("report_token", "VARCHAR"), ("report_name", "VARCHAR")]
+    assert list(built.columns.items()) == [("report_token", "VARCHAR"), ("report_name", "VARCHAR")]
     (table,) = connection.execute("SELECT comment FROM duckdb_tables() WHERE table_name = 'names'").fetchone()
     columns = connection.execute("SELECT comment FROM duckdb_columns() WHERE table_name = 'names'").fetchall()
     assert table == "Reports by name. Two lines of it."

@@ -22,7 +22,7 @@ from mode_dagster.models.header import Model, read_model
 from mode_dagster.models.mart import RETRY, mart_spec, model_as_failure
 from mode_dagster.models.statement import column_lineage, reads, render
 from mode_dagster.resources import WarehouseResource
-from mode_dagster.translator import code_reference
+from mode_dagster.translator import code_reference, table_schema
 from mode_dagster.warehouse.interface import Excerpt
 from mode_dagster.workspace import MARTS, Workspace
 
@@ -133,25 +133,16 @@ def _column_lineage(model: Model, workspace: Workspace, models: Mapping[str, Mod
 
 def _column_schema(model: Model, types: Mapping[str, str]) -> dg.TableSchema:
     """The documented columns; before the first run nobody knows their types."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name=name,
-                type=types.get(name, "?"),
-                description=description,
-                constraints=dg.TableColumnConstraints(nullable=name not in model.key),
-            )
-            for name, description in model.columns.items()
-        ]
-    )
+    columns = ((name, types.get(name, "?"), description) for name, description in model.columns.items())
+    return table_schema(columns, model.key)
 
 
 def _numbers(model: Model, built: Built, seconds: float) -> dict[str, Any]:
     return {
         "dagster/row_count": built.rows,
-        "dagster/column_schema": _column_schema(model, dict(built.columns)),
+        "dagster/column_schema": _column_schema(model, built.columns),
         "seconds": round(seconds, 2),
-        "sample": _shown(model, [name for name, _ in built.columns], built.sample),
+        "sample": _shown(model, list(built.columns), built.sample),
     }
 
 

@@ -6,7 +6,7 @@ Not here: reading the files (`header`), assets and checks (`mode_dagster.models`
 
 # ruff: noqa: S608 - names come from heads that were checked, SQL from the files of this package
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,8 +28,8 @@ class Built:
     """The table that a model became."""
 
     rows: int
-    columns: Sequence[tuple[str, str]]
-    """Name and type, as the destination calls it."""
+    columns: Mapping[str, str]
+    """Name → type, as the destination calls it."""
     sample: Sequence[Sequence[Any]]
     """A few rows."""
 
@@ -132,6 +132,6 @@ def _built(warehouse: Warehouse, model: Model, workspace: Workspace) -> Built:
     table = table_name(model, workspace)
     return Built(
         rows=warehouse.query(f"SELECT count(*) FROM {table}").first[0],
-        columns=list(warehouse.types(table).items()),
+        columns=warehouse.types(table),
         sample=warehouse.query(f"SELECT * FROM {table} LIMIT {SAMPLE_ROWS}").rows,
     )

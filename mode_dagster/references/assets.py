@@ -37,6 +37,7 @@ from mode_dagster.references.tables import (
     write_tables,
 )
 from mode_dagster.resources import WarehouseResource
+from mode_dagster.translator import table_schema
 from mode_dagster.warehouse import Warehouse
 from mode_dagster.workspace import Workspace
 
@@ -114,9 +115,7 @@ def _check_result(counts: Mapping[str, int], failing: Sequence[tuple[Any, ...]])
 
 
 def _spec(table: str, workspace: Workspace) -> dg.AssetSpec:
-    columns = [
-        dg.TableColumn(name=name, type=kind, description=meaning) for name, (kind, meaning) in DESCRIBED[table].items()
-    ]
+    columns = ((name, kind, meaning) for name, (kind, meaning) in DESCRIBED[table].items())
     return mart_spec(
         workspace,
         table,
@@ -125,7 +124,7 @@ def _spec(table: str, workspace: Workspace) -> dg.AssetSpec:
         description=DESCRIPTIONS[table],
         metadata={
             "dagster/table_name": f"{workspace.marts}.{table}",
-            "dagster/column_schema": dg.TableSchema(columns=columns),
+            "dagster/column_schema": table_schema(columns),
         },
         code_version=str(PARSER_VERSION),
     )
