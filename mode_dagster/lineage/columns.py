@@ -27,7 +27,7 @@ def columns_read(expression: exp.Expr, variables: Collection[str]) -> Mapping[in
     values = {cte.alias for cte in expression.find_all(exp.CTE) if cte.args.get("scalar")}.union(variables)
     try:
         for scope in traverse_scope(expression):
-            sources = _sources(scope)
+            sources = {name: node for name, (node, _) in scope.selected_sources.items()}
             for column in [*scope.columns, *_stars(scope)]:
                 if isinstance(column, exp.Column) and not column.table and column.name in values:
                     continue
@@ -36,10 +36,6 @@ def columns_read(expression: exp.Expr, variables: Collection[str]) -> Mapping[in
     except Exception:  # an ambiguous alias, or a statement that sqlglot has no scopes for: its tables are known anyway
         return {}
     return found
-
-
-def _sources(scope: Scope) -> Mapping[str, exp.Expr]:
-    return {name: node for name, (node, _) in scope.selected_sources.items()}
 
 
 def _stars(scope: Scope) -> Iterator[exp.Expr]:

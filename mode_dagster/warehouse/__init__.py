@@ -48,8 +48,12 @@ def open_warehouse(pipeline: Pipeline) -> Iterator[Warehouse]:
     """
     kind = pipeline.destination.destination_type.rpartition(".")[2]
     if kind == "filesystem":
-        with _open_files(pipeline) as warehouse:
-            yield warehouse
+        from mode_dagster.warehouse.files import FilesWarehouse  # pyarrow takes half a second to load
+
+        if not pipeline.default_schema_name:
+            pipeline.sync_destination()
+        with pipeline.destination_client() as files, duckdb.connect() as connection:
+            yield FilesWarehouse(pipeline, cast("Any", files), connection)
         return
     if kind in DUCKDB:
         with pipeline.sql_client() as client:
@@ -65,14 +69,3 @@ def open_warehouse(pipeline: Pipeline) -> Iterator[Warehouse]:
         except Exception as error:  # each driver has its own
             raise DestinationConnectionError(kind, pipeline.dataset_name, str(error), error) from error
         yield ServerWarehouse(kind, client)
-
-
-@contextmanager
-def _open_files(pipeline: Pipeline) -> Iterator[Warehouse]:
-    from mode_dagster.warehouse.files import FilesWarehouse  # pyarrow takes half a second to load
-
-    if not pipeline.default_schema_name:
-        pipeline.sync_destination()
-    client: Any
-    with pipeline.destination_client() as client, duckdb.connect() as connection:
-        yield FilesWarehouse(pipeline, client, connection)
