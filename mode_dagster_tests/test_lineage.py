@@ -84,6 +84,9 @@ FORM = form("t", type="select", default="a", options="[[A, a], [B, b]]")
             "sqlserver", "select top 5 * from [My Db].dbo.[T] with (nolock)", {"my db.dbo.t"}, id="sqlserver_brackets"
         ),
         pytest.param("sqlserver", "select 1 from other..t", {"other.-.t"}, id="sqlserver_default_schema"),
+        pytest.param("sqlserver", "select 1 from srv.d.dbo.t", {"srv.d.dbo.t"}, id="sqlserver_of_another_server"),
+        pytest.param("sqlserver", "select 1 from t, srv.d.dbo.f(1) x", {"db.-.t"}, id="sqlserver_function_elsewhere"),
+        pytest.param("dremio", 'select 1 from s."F".g.h.t', {"s.F.g.h.t"}, id="dremio_folders"),
         pytest.param("oracle", "select sysdate from dual, hr.emp", {"DB.HR.EMP"}, id="oracle_dual_is_no_table"),
         pytest.param("clickhouse", "select 1 from db2.t final, numbers(3)", {"-.db2.t"}, id="clickhouse"),
         pytest.param("trino", "select 1 from t", {"db.-.t"}, id="trino"),

@@ -194,16 +194,17 @@ class _Reader:
         return not node.this.args.get("temporary") and self._complete(node) not in self.made
 
     def _complete(self, node: exp.Table) -> Table:
+        if isinstance(node.this, exp.Dot):  # more than three parts: on another server, or in folders
+            *above, below, name = (part.name for part in node.parts)
+            return Table(".".join(above), below, name)
         schema = node.db or (None if node.catalog else self.names.schema)
         return Table(node.catalog or self.names.database, schema, node.name)
 
     def _is_table(self, node: exp.Table) -> bool:
         """Whether a name is a table's; not of a function, a model, a stage, a hint, a CTE, a column, and not DUAL."""
-        if (
-            not isinstance(node.this, exp.Identifier)
-            or node.arg_key == "format"
-            or node.find_ancestor(exp.Hint, exp.Lock)
-        ):
+        if not all(isinstance(part, exp.Identifier) for part in node.parts):
+            return False
+        if node.arg_key == "format" or node.find_ancestor(exp.Hint, exp.Lock):
             return False
         if isinstance(node.parent, exp.UserDefinedFunction | exp.Predict) and node.arg_key == "this":
             return False
