@@ -88,17 +88,7 @@ rules AS (
       WHEN day_of_week IN ('0', '7', 'sun') THEN 7 -- Mode counts from Sunday
     END) AS weekday,
     COALESCE(EXTRACT(DAY FROM anchor), CASE WHEN day_of_month BETWEEN 1 AND 31 THEN day_of_month END) AS month_day,
-    CASE rhythm WHEN 'every_15_minutes' THEN 15 WHEN 'every_30_minutes' THEN 30 WHEN 'hourly' THEN 60 END AS step,
-    -- minutes, the longest time between two runs, with an hour more for daylight saving
-    CASE
-      WHEN rhythm = 'every_15_minutes' THEN 15
-      WHEN rhythm = 'every_30_minutes' THEN 30
-      WHEN rhythm = 'hourly' THEN 60
-      WHEN rhythm = 'daily' THEN 25 * 60
-      WHEN rhythm LIKE '%weekday%' THEN 73 * 60
-      WHEN rhythm = 'weekly' THEN 169 * 60
-      WHEN rhythm = 'monthly' THEN 1489 * 60
-    END AS longest_wait
+    CASE rhythm WHEN 'every_15_minutes' THEN 15 WHEN 'every_30_minutes' THEN 30 WHEN 'hourly' THEN 60 END AS step
   FROM anchored
 ),
 -- the last day on which that time of day has passed
@@ -106,7 +96,14 @@ days AS (
   SELECT
     *,
     CAST(local_now - minute_of_day * INTERVAL '1 minute' AS DATE) AS today,
-    CAST(DATE_TRUNC('month', local_now - minute_of_day * INTERVAL '1 minute') AS DATE) AS this_month
+    CAST(DATE_TRUNC('month', local_now - minute_of_day * INTERVAL '1 minute') AS DATE) AS this_month,
+    -- minutes, the longest time between two runs, with an hour more for daylight saving
+    COALESCE(step, CASE
+      WHEN rhythm = 'daily' THEN 25 * 60
+      WHEN rhythm LIKE '%weekday%' THEN 73 * 60
+      WHEN rhythm = 'weekly' THEN 169 * 60
+      WHEN rhythm = 'monthly' THEN 1489 * 60
+    END) AS longest_wait
   FROM rules
 ),
 due_days AS (
