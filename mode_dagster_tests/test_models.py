@@ -507,6 +507,19 @@ def test_people_are_counted_once_a_day_and_accounts_never(answers):
     assert [row["active_people"] for row in days] == [3, 1]
 
 
+@pytest.mark.parametrize("model", ["data_source_usage", "query_performance", "schedule_load"])
+def test_a_data_source_has_the_name_that_people_see_in_every_model(answers, model):
+    rows = answers(
+        model,
+        reports=[{"token": "r1"}],
+        queries=[{"token": "q1", "report_token": "r1"}],
+        data_sources=[{"token": "s1", "id": "1", "name": "conn_1", "display_name": "Warehouse"}],
+        runs=[run("a", 7, report_schedule_token="s")],
+        query_runs=[query_run("x", 7, run_token="a", data_source_id="1")],
+    )
+    assert [row["data_source_name"] for row in rows] == ["Warehouse"]
+
+
 def test_whoever_made_a_report_was_active_by_e_mail_too(answers):
     days = answers(
         "workspace_daily",

@@ -345,11 +345,11 @@ def _refers_to_itself(cte: exp.CTE, dialect: str) -> bool:
 
 def _is_column_of_neighbour(node: exp.Table) -> bool:
     """Whether the name begins with the alias of another table in the same FROM, or in one around it."""
-    select = node.parent_select
+    first, select = node.parts[0].name, node.parent_select
     while select is not None:
         from_ = [select.args["from_"]] if select.args.get("from_") else []
-        neighbours = [each.this for each in (*from_, *(select.args.get("joins") or [])) if each.this is not node]
-        if any(neighbour.alias_or_name == node.parts[0].name for neighbour in neighbours):
+        neighbours = (each.this for each in (*from_, *(select.args.get("joins") or [])) if each.this is not node)
+        if any(neighbour.alias_or_name == first for neighbour in neighbours):
             return True
         select = select.parent_select
     return False

@@ -102,7 +102,7 @@ SELECT
   reports.token AS report_token,
   reports.name AS report_name,
   COALESCE(by_token.token, by_id.token, newest.data_source_token) AS data_source_token,
-  COALESCE(by_token.name, by_id.name) AS data_source_name,
+  COALESCE(by_token.display_name, by_token.name, by_id.display_name, by_id.name) AS data_source_name,
   totals.runs_30d,
   totals.succeeded_30d,
   totals.failed_30d,

@@ -108,7 +108,7 @@ SELECT
   END AS weekday,
   hours.hour_of_week % 24 AS hour,
   hours.data_source_token,
-  sources.name AS data_source_name,
+  COALESCE(sources.display_name, sources.name) AS data_source_name,
   hours.reports,
   ROUND(hours.runs / weeks.weeks, 2) AS runs_per_week,
   ROUND(hours.run_minutes / weeks.weeks, 2) AS run_minutes_per_week,
