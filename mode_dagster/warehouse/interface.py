@@ -146,7 +146,7 @@ class Warehouse(ABC):
         for column, kind in kinds.items():
             if column not in old:
                 self.add_column(table, column, kind)
-        same = " AND ".join(f"fresh.{column} = {table}.{column}" for column in key)
+        same = " AND ".join(f"fresh.{quoted(column)} = {table}.{quoted(column)}" for column in key)
         self.query(f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM {new} AS fresh WHERE {same})")
         columns = ", ".join(map(quoted, kinds))
         self.query(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {new}")
