@@ -297,10 +297,10 @@ def _contradictions(settings: Settings) -> list[str]:
     problems += [f"{name}: not set" for name in ("workspace", "username", "password") if not getattr(settings, name)]
     if "/" in settings.workspace:
         problems.append(f"workspace: {settings.workspace!r} is an address; only its last part is wanted")
-    if not is_address(settings.base_url):
-        problems.append(f'base_url: {settings.base_url!r} is neither an http(s) address nor "{SANDBOX}"')
-    elif "@" in urlsplit(settings.base_url).netloc:
+    if "@" in settings.base_url:
         problems.append("base_url: holds credentials; put them into username and password")
+    elif not is_address(settings.base_url):
+        problems.append(f'base_url: {settings.base_url!r} is neither an http(s) address nor "{SANDBOX}"')
     given = [bool(getattr(settings, f"signature_{part}")) for part in ("token", "access_key", "access_secret")]
     if any(given) and not all(given):
         problems.append("signature_token, signature_access_key, signature_access_secret: set all three or none")

@@ -64,6 +64,7 @@ def test_all_missing_settings_are_named_at_once_with_both_ways_to_set_them(monke
         ("base_url", "https://[app.mode.com/api", "neither an http(s) address nor"),
         ("base_url", "https://:443/api", "neither an http(s) address nor"),
         ("base_url", "https://a:b@app.mode.com/api", "holds credentials"),
+        ("base_url", "a:b@app.mode.com/api", "holds credentials"),
         ("workspace", "https://app.mode.com/acme", "only its last part"),
         ("querry_run_days", "3", "did you mean query_run_days?"),
         ("signature_token", "t", "set all three or none"),
