@@ -132,6 +132,16 @@ def test_a_page_that_is_not_there_any_more_is_no_end_of_a_list_that_was_longer(w
     assert marked() == {}
 
 
+def test_members_that_may_not_be_listed_any_more_are_missed_where_the_short_list_is_refused_too(sandbox, load_from):
+    load_from(sandbox, "memberships")
+    members = f"/{sandbox.workspace}/memberships"
+    sandbox.faults.append(Fault(rf"{members}$", status=403))
+    assert not load_from(sandbox, "memberships", isolate=True).failures
+    sandbox.faults.append(Fault(rf"{members}/lite$", status=403))
+    sync = load_from(sandbox, "memberships", isolate=True)
+    assert "were not marked as deleted" in str(sync.failures["memberships"])
+
+
 def test_the_last_of_a_table_that_nothing_hangs_on_may_go(world, load_from, query):
     load_from(world, "definitions")
     world.faults.append(Fault("/definitions", kind="body", body='{"_embedded": {"definitions": []}}'))

@@ -78,7 +78,7 @@ class ListReader:
                 self._has_read = True
                 return fetched
             except ModeError as error:
-                refused = self._tolerate(values, error)
+                refused = self._tolerate(values, error, is_last=path == (self._route.fallback or path))
         return refused
 
     def stream(self, is_spent: Callable[[], bool]) -> Iterator[list[Row] | int]:
@@ -99,7 +99,7 @@ class ListReader:
         except ModeError as error:
             if has_begun:  # what is refused later is not refused for want of rights
                 raise
-            yield self._tolerate({}, error)
+            yield self._tolerate({}, error, is_last=True)
 
     def _asked(self, values: Values) -> tuple[dict[str, str], str]:
         path_values = {name: str(values[name]) for name in self._route.placeholders}
@@ -181,8 +181,11 @@ class ListReader:
 
         return is_enough
 
-    def _tolerate(self, values: Values, error: ModeError) -> int:
+    def _tolerate(self, values: Values, error: ModeError, *, is_last: bool) -> int:
         """The status of a refusal that concerns this list alone; any other error is raised.
+
+        Args:
+            is_last: Whether there is no other path where the list may be.
 
         Raises:
             ModeListingError: A listing that was readable before is refused now.
@@ -191,8 +194,8 @@ class ListReader:
         is_way_in = self._endpoint.name == way_in(self._sync.settings.listing).name
         optional = route.parent is None and status in (403, 404) and not is_way_in
         if status is not None and (status in route.tolerate or optional):
-            self._unknown_paths += NO_SUCH_ROUTE in str(error) and not route.fallback
-            if status != 404 and self._lists.is_listing and not route.fallback:
+            self._unknown_paths += NO_SUCH_ROUTE in str(error) and is_last
+            if status != 404 and self._lists.is_listing and is_last:
                 self._refuse_to_forget(values, error)
             logger.info("%s: %s", self._endpoint.name, error)
             return status
