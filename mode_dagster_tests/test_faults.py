@@ -532,6 +532,23 @@ def test_a_proxy_that_is_down_is_named_without_its_login(sandbox, client, monkey
     assert "4711" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("HTTPS_PROXY", "http://ada:4711#x@proxy.test:3128", id="proxy with a # in its password"),
+        pytest.param("HTTPS_PROXY", "http://ada:47[11@proxy.test:3128", id="proxy with a bracket in its password"),
+        pytest.param("HTTPS_PROXY", "http://ada:4711@.proxy.test:3128", id="proxy with a dot too many"),
+        pytest.param("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem", id="CA file that is not there"),
+    ],
+)
+def test_a_proxy_or_ca_file_that_is_mistyped_is_named_without_a_login(client, monkeypatch, name, value):
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ModeUnavailable, match=r"HTTPS_PROXY.*REQUESTS_CA_BUNDLE") as raised:
+        client("https://mode.invalid/api").verify()
+    assert "47" not in str(raised.value)
+
+
 def test_the_bundled_sandbox_is_not_looked_for_behind_a_proxy(client, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")

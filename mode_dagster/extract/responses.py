@@ -95,7 +95,10 @@ def _date(text: str) -> datetime | None:
 
 @contextmanager
 def network_errors(intent: str, path: str) -> Iterator[None]:
-    """Turns what requests raises after the last retry into our errors."""
+    """Turns what requests raises after the last retry into our errors.
+
+    Of a CA file that is not there, and of a proxy's address that is none, it raises no `RequestException`.
+    """
     try:
         yield
     except requests.exceptions.SSLError as error:
@@ -103,10 +106,10 @@ def network_errors(intent: str, path: str) -> Iterator[None]:
             f"Could not {intent}: no trusted TLS connection for {path} ({_reason(error)}). Check base_url; where a "
             "proxy with a certificate of its own is in between, name its CA file in REQUESTS_CA_BUNDLE."
         ) from None
-    except requests.exceptions.RequestException as error:
+    except (OSError, ValueError) as error:
         raise ModeUnavailable(
-            f"Could not {intent}: no answer to GET {path} ({_reason(error)}). "
-            "Check base_url and the network (HTTPS_PROXY names a proxy); if they are right, run it again later."
+            f"Could not {intent}: no answer to GET {path} ({_reason(error)}). Check base_url and the network "
+            "(HTTPS_PROXY names a proxy, REQUESTS_CA_BUNDLE a CA file); if they are right, run it again later."
         ) from None
 
 
@@ -115,6 +118,9 @@ def _reason(error: Exception) -> str:
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause
+    if isinstance(cause, ValueError):
+        # of an address, and may repeat what it took for its host: half a login, where a proxy's password has a # in it
+        return type(cause).__name__
     return f"{type(cause).__name__}: {str(cause)[:120]}"
 
 
