@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -39,7 +38,7 @@ from mode_dagster.extract.responses import (
     network_errors,
     read_body,
 )
-from mode_dagster.extract.rows import counters, has_list, next_page, next_token, read_rows
+from mode_dagster.extract.rows import Row, counters, has_list, next_page, next_token, read_rows
 from mode_dagster.settings import Settings
 
 PAGE = 30
@@ -50,14 +49,15 @@ MOST_PAGES = 10_000
 """Pages after which a list is held to be endless: 40 minutes at Mode's rate limit."""
 MOST_EVENT_PAGES = 1_000_000
 """The same for the audit log, which has a hundred events a page, of all years: three days."""
-NO_SUCH_ROUTE = "request path not recognized"
+SIGNATURE = ("token", "access_key", "access_secret")
+"""What a token of the Discovery API consists of, in the order in which it is sent."""
 
 
 @dataclass
 class FetchedList:
     """All rows of one list, and what tells whether they are all."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     total_count: int | None = None
     """How many rows Mode says there are; None where the list has no counters."""
     pages: int = 0
@@ -71,9 +71,9 @@ class FetchedList:
     is_broken_off: bool = False
     """Whether it ended with a page that Mode has not (404), though no link had led there."""
 
-    def take(self, body: Mapping[str, Any], *, is_list: bool) -> None:
+    def take(self, body: dict[str, Any], *, is_list: bool) -> None:
         """Notes what a page says of the list."""
-        total, said = counters(dict(body))
+        total, said = counters(body)
         self.pages += 1
         self.total_count = total if total is not None else self.total_count
         self.pages_said = said if said is not None else self.pages_said
@@ -164,10 +164,10 @@ class ModeClient:
             ModeError: By kind, see `errors`.
         """
         accept = "application/json" if batch or path.endswith("/audit_logs") else "application/hal+json"
-        with asking_for(counted_as):
-            rest = self._discovery() if batch else self._rest
-            with network_errors(intent, path):
-                response = rest.get(path, params=dict(params or {}), headers={"Accept": accept}, allow_redirects=False)
+        asking_for.set(counted_as)
+        rest = self._discovery() if batch else self._rest
+        with network_errors(intent, path):
+            response = rest.get(path, params=dict(params or {}), headers={"Accept": accept}, allow_redirects=False)
         return read_body(response, intent)
 
     def read_list(
@@ -176,7 +176,7 @@ class ModeClient:
         values: Mapping[str, str],
         intent: str,
         params: Mapping[str, str] | None = None,
-        is_enough: Callable[[list[dict[str, Any]]], bool] | None = None,
+        is_enough: Callable[[list[Row]], bool] | None = None,
         expected: int | None = None,
         counted_as: str = "",
     ) -> FetchedList:
@@ -197,24 +197,22 @@ class ModeClient:
         fetched = FetchedList()
         for page, fresh, is_last in self._read(route, values, intent, params, counted_as, fetched):
             fetched.rows += fresh
-            if is_last or (len(fetched.rows) == expected and route.pager is Pager.UNSEEN):
+            if len(fetched.rows) == expected and route.pager is Pager.UNSEEN:
                 break
-            if is_enough is not None and is_enough(page):
+            if not is_last and is_enough is not None and is_enough(page):
                 fetched.is_cut = True
                 break
         return fetched
 
     def stream(
         self, route: Route, intent: str, params: Mapping[str, str] | None = None, counted_as: str = ""
-    ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+    ) -> Iterator[tuple[list[Row], bool]]:
         """Reads a list of the workspace that may not fit into memory: each page, and whether it is the last.
 
         Arguments and errors as in `read_list`.
         """
         for _, fresh, is_last in self._read(route, {}, intent, params, counted_as, FetchedList()):
             yield fresh, is_last
-            if is_last:
-                return
 
     def _read(
         self,
@@ -224,18 +222,28 @@ class ModeClient:
         params: Mapping[str, str] | None,
         counted_as: str,
         fetched: FetchedList,
-    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]], bool]]:
-        """Each page, its rows that were not there before, and whether it is the last; the caller keeps the rows."""
-        path = self._fill(route.path, values)
-        ask = partial(self.get, path, intent, batch=route.batch, counted_as=counted_as)
+    ) -> Iterator[tuple[list[Row], list[Row], bool]]:
+        """Each page, its rows that were not there before, and whether it is the last; the caller keeps the rows.
+
+        A later page that is not there (404) ends the list.
+        """
+        placeholders = {"workspace": self._settings.workspace, **values}
+        path = route.path.format(**{name: quote(value, safe="") for name, value in placeholders.items()})
         query = {**route.params, **(params or {})}
         is_cursor = route.pager is Pager.CURSOR
         most = MOST_EVENT_PAGES if is_cursor else MOST_PAGES
         seen, cursors = set[str](), set[str]()
-        for number, body in enumerate(self._pages(route, ask, query, fetched), start=1):
-            if number > most:
-                advice = "set history_days, so that less is asked for" if is_cursor else "look at it in Mode"
-                raise ModeResponseError(f"Could not {intent}: the list did not end after {most:,} pages; {advice}.")
+        for number in range(1, most + 1):
+            try:
+                body = self.get(path, intent, query, batch=route.batch, counted_as=counted_as)
+            except ModeRequestError as error:
+                # a cursor only leads on to what there is
+                if error.status != 404 or number == 1 or is_cursor:
+                    raise
+                # Mode's links lead past the end, as public clients of its API show; elsewhere whoever has the rows
+                # must judge
+                fetched.is_broken_off = route.pager is not Pager.NEXT
+                return
             page = read_rows(body, route, intent)
             fresh = {mark: row for row in page if (mark := identity(row)) not in seen}
             # with a cursor, rows that come twice are next to each other; all of them would not fit into memory
@@ -243,32 +251,16 @@ class ModeClient:
             fetched.take(body, is_list=number > 1 or has_list(body, route))
             followed = _follow(body, query, number) if is_cursor or route.pager is Pager.NEXT else {}
             cursor = followed.get("next_token", "")
-            is_last = _is_end(route.pager, fetched, len(page), len(fresh), followed, "next_page" in body)
-            yield page, list(fresh.values()), is_last or cursor in cursors
+            is_last = cursor in cursors or _is_end(
+                route.pager, fetched, len(page), len(fresh), followed, "next_page" in body
+            )
+            yield page, list(fresh.values()), is_last
+            if is_last:
+                return
             cursors |= {cursor} - {""}
             query.update(followed or {"page": str(number + 1)})
-
-    def _pages(
-        self, route: Route, ask: Callable[..., dict[str, Any]], query: dict[str, str], fetched: FetchedList
-    ) -> Iterator[dict[str, Any]]:
-        """Page after page; a page that is not there is the end, but of a cursor, which only leads on to what there is.
-
-        Mode's links lead past the end, as public clients of its API show; elsewhere whoever has the rows must judge.
-        """
-        yield ask(query)
-        while True:
-            try:
-                body = ask(query)
-            except ModeRequestError as error:
-                if error.status != 404 or route.pager is Pager.CURSOR:
-                    raise
-                fetched.is_broken_off = route.pager is not Pager.NEXT
-                return
-            yield body
-
-    def _fill(self, path: str, values: Mapping[str, str]) -> str:
-        quoted = {name: quote(value, safe="") for name, value in values.items()}
-        return path.format(workspace=quote(self._settings.workspace, safe=""), **quoted)
+        advice = "set history_days, so that less is asked for" if is_cursor else "look at it in Mode"
+        raise ModeResponseError(f"Could not {intent}: the list did not end after {most:,} pages; {advice}.")
 
     def _discovery(self) -> RESTClient:
         with self._batch_lock:
@@ -280,15 +272,13 @@ class ModeClient:
 
     def _signature(self, base: str) -> str:
         """The bearer value of Discovery: given by the settings, or minted for a day with the admin key."""
-        given = self._settings
-        if given.signature_token:
-            parts = (given.signature_token, given.signature_access_key, given.signature_access_secret)
+        if self._settings.signature_token:
+            parts = [getattr(self._settings, f"signature_{part}") for part in SIGNATURE]
         else:
-            minted = self._mint(base)
-            parts = (minted["token"], minted["access_key"], minted["access_secret"])
+            parts = self._mint(base)
         return base64.b64encode(":".join(parts).encode()).decode()
 
-    def _mint(self, base: str) -> dict[str, str]:
+    def _mint(self, base: str) -> list[str]:
         intent = "get a Discovery token"
         path = f"/{quote(self._settings.workspace, safe='')}/signature_tokens"
         wanted = {
@@ -310,10 +300,9 @@ class ModeClient:
                 status=error.status,
             ) from None
         minted = body.get("signature_token", body)
-        parts = ("token", "access_key", "access_secret")
-        if not isinstance(minted, dict) or not all(isinstance(minted.get(part), str) for part in parts):
-            raise ModeResponseError(f"Could not {intent}: the answer holds no {', '.join(parts)}.")
-        return minted
+        if not isinstance(minted, dict) or not all(isinstance(minted.get(part), str) for part in SIGNATURE):
+            raise ModeResponseError(f"Could not {intent}: the answer holds no {', '.join(SIGNATURE)}.")
+        return [minted[part] for part in SIGNATURE]
 
 
 def _is_end(
@@ -343,7 +332,7 @@ def _is_end(
     return pager is Pager.NEXT and not followed and (says_next or fetched.pages > 1)
 
 
-def identity(row: dict[str, Any]) -> str:
+def identity(row: Row) -> str:
     """What tells a row that was there before: its token, or all of it where it has none."""
     token = row.get("token") or row.get("member_token") or row.get("id")
     return str(token) if token is not None else json.dumps(row, sort_keys=True)

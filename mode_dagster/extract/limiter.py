@@ -7,8 +7,6 @@ Not here: what is sent (`client`), retries (dlt's, above this).
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,7 +25,8 @@ SLOWER = 0.8
 LONGEST_PAUSE = 300
 """Seconds that a `Retry-After` may hold everything up."""
 
-_asking_for: ContextVar[str] = ContextVar("asking_for", default="")
+asking_for: ContextVar[str] = ContextVar("asking_for")
+"""The endpoint that this thread's requests count for."""
 
 
 class LimitedAdapter(HTTPAdapter):
@@ -64,7 +63,7 @@ class LimitedAdapter(HTTPAdapter):
             # a turn that was given before the pause is too old
             self._limiter.try_acquire("mode")
         with self._lock:
-            self.sent[_asking_for.get()] += 1
+            self.sent[asking_for.get()] += 1
         response = super().send(request, *args, **kwargs)
         with self._lock:
             self.answers += 1
@@ -90,13 +89,3 @@ class LimitedAdapter(HTTPAdapter):
         if now - self._changed_at >= self._seconds:
             self._changed_at, self.allowed = now, allowed
             self._bucket.rates = [self._rate()]
-
-
-@contextmanager
-def asking_for(endpoint: str) -> Iterator[None]:
-    """Counts the requests made inside under `endpoint`."""
-    token = _asking_for.set(endpoint)
-    try:
-        yield
-    finally:
-        _asking_for.reset(token)

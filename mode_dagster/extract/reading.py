@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mode_dagster.extract.audit_log import AuditLog
-from mode_dagster.extract.client import NO_SUCH_ROUTE, PAGE, FetchedList, identity
+from mode_dagster.extract.client import PAGE, FetchedList, identity
 from mode_dagster.extract.due import DueLists
 from mode_dagster.extract.endpoints import Endpoint, Pager, Route, spoken, way_in
 from mode_dagster.extract.errors import (
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_FLAT_LIST = 'Mode itself has no such list: set listing to "collections"'
+NO_SUCH_ROUTE = "request path not recognized"
+"""What Mode says of a path that it does not know, be it one that names something that is gone."""
 UNKNOWN_PATHS = 3
 """Lists of a table that Mode must know no path of, and know none other, before the rest is not asked for."""
 
