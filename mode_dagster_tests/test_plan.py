@@ -172,6 +172,15 @@ def test_a_plan_alone_fetches_no_children(sandbox, reads):
     assert {r.path.rsplit("/", 1)[-1] for r in sandbox.requests} == {"spaces", "reports", "datasets"}
 
 
+def test_the_plan_of_some_reports_counts_no_query_runs_of_others(sandbox, load_from, reads):
+    load_from(sandbox, "reports", "runs")
+    (report, *_) = (run["report_token"] for run in sandbox.world.rows("query_runs"))
+    with Sync(reads(sandbox), pipeline=mode_pipeline(), clock=sandbox.world.now, only_reports=[report]) as sync:
+        plan = sync.make_plan(frozenset({"runs", "query_runs"}))
+    finished = [run for run in sandbox.world.rows("runs") if run["report_token"] == report and run["ended_at"] <= NOON]
+    assert {table.table: table.requests for table in plan.tables} == {"runs": 0, "query_runs": len(finished)}
+
+
 def test_a_plan_alone_tells_what_the_next_sync_asks_for(load_from, reads):
     with serve(SMALL) as before:
         load_from(before)

@@ -22,6 +22,7 @@ from mode_dagster.extract.ledger import (
     version_of,
 )
 from mode_dagster.extract.rows import whole
+from mode_dagster.extract.tally import Tally
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
@@ -31,16 +32,12 @@ if TYPE_CHECKING:
 class DueLists:
     """The lists of one endpoint: what is known of them, and which are due."""
 
-    def __init__(self, sync: "Sync", endpoint: Endpoint, route: Route) -> None:
+    def __init__(self, sync: "Sync", endpoint: Endpoint, route: Route, tally: Tally) -> None:
         self.endpoint = endpoint
         self.route = route
         """Where the rows come from in this sync's listing mode."""
         self.is_listing = is_listing(endpoint, sync.settings.listing)
         """Whether they are read in every sync."""
-        self.unchanged = 0
-        """Lists that are not due; known when the others are."""
-        self.note = ""
-        """Why lists were left out."""
         self.newest: Mapping[str, Mapping[str, datetime]] = {}
         """By report (or dataset), the newest run that is stored and finished, with when it was created."""
         self.unfinished: Mapping[str, Mapping[str, datetime]] = {}
@@ -50,6 +47,7 @@ class DueLists:
         self.noted: Version | None = None
         """What the ledger is to note where there is no parent to have a version."""
         self._sync = sync
+        self._tally = tally
         self._is_recalled = False
         self._entries: dict[str, Entry] = {}
 
@@ -76,9 +74,9 @@ class DueLists:
             if self.is_listing:
                 return list(parents)
             due = []
-            for values, entry, is_due_now in self._judged(self._restricted(parents)):
+            for values, entry, is_due_now in self._judged(parents):
                 if not is_due_now:
-                    self.unchanged += 1
+                    self._tally.unchanged += 1
                     continue
                 due.append(values)
                 if entry is not None:
@@ -148,11 +146,12 @@ class DueLists:
         known = list(parents)
         wanted = [values for values in known if values.get("report_token", "") in {"", *only}]
         if len(wanted) < len(known):
-            self.note = f"restricted to {len(only)} reports by the run config"
+            self._tally.note = f"restricted to {len(only)} reports by the run config"
         return wanted
 
     def _judged(self, parents: Iterable[Values]) -> Iterator[tuple[Values, Entry | None, bool]]:
         """Each list, what the ledger holds of it, and whether it is due."""
+        parents = self._restricted(parents)
         tokens: Collection[str] | None = None
         # the ledger has far more lists of runs than this sync looks at
         if self.route.parent and BY_NAME[self.route.parent].history:

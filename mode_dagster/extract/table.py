@@ -60,9 +60,9 @@ class TableSync:
     def __init__(self, sync: "Sync", endpoint: Endpoint) -> None:
         route = endpoint.route(sync.settings.listing)
         self.endpoint = endpoint
-        # where there is no such list in this listing mode, none is ever asked for
-        self.due_lists = DueLists(sync, endpoint, route or endpoint.main_route)
         self.tally = Tally(note="" if route else f"only with listing = {Listing.DISCOVERY}")
+        # where there is no such list in this listing mode, none is ever asked for
+        self.due_lists = DueLists(sync, endpoint, route or endpoint.main_route, self.tally)
         self.values: list[Values] = []
         """What was read, as children need it."""
         self.read: set[str] = set()
@@ -89,8 +89,6 @@ class TableSync:
         """The lists to be read, newest first; decided once, when the parents are known."""
         if self._due is None:
             self._due = self.due_lists.find()
-            self.tally.unchanged = self.due_lists.unchanged
-            self.tally.note = self.due_lists.note or self.tally.note
         return self._due
 
     @property
