@@ -18,11 +18,9 @@ from mode_dagster.extract.endpoints import ENDPOINTS, Listing, Pager, Route
 from mode_dagster.extract.errors import ModeError
 from mode_dagster.extract.ledger import (
     Entry,
-    Line,
     is_before,
     is_due,
     is_known_empty,
-    ledger_row,
     newest_move,
     version_of,
 )
@@ -120,7 +118,7 @@ def ask_ledger(row: dict) -> None:
         version = version_of(child, row)
         is_known_empty(child, row)
         is_due(child, Entry(version, "complete", NOON), version, timedelta(hours=1), NOON)
-        json.dumps(ledger_row(Line(child.name, "p", "complete", version), "acme", NOON, None)["version"])
+        json.dumps(version)
 
 
 @settings(max_examples=200, **PROFILE)

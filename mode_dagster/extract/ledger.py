@@ -7,14 +7,14 @@ A ledger row is loaded together with the rows of its list, or after them, and ca
 It counts only once dlt has noted that load as complete, so it can't run ahead of the data.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from dlt.common.json import json
 
-from mode_dagster.extract.endpoints import ENDPOINTS, FINISHED, Endpoint, Listing, document, number, text, time
+from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, document, number, text, time
 from mode_dagster.extract.rows import whole
 
 LEDGER = "sync_ledger"
@@ -78,19 +78,6 @@ class Entry:
     def version(self) -> Version:
         """What the parent said when the list was read."""
         return (json.loads(self.document) if isinstance(self.document, str) else self.document) or {}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row to be written into the ledger."""
-
-    endpoint: str
-    parent: str
-    outcome: str
-    version: Version = field(default_factory=dict)
-    http_status: int | None = None
-    rows: int = 0
-    counted: int | None = None
 
 
 def completed(ledger: str, loads: str) -> str:
@@ -174,19 +161,6 @@ def is_due(endpoint: Endpoint, entry: Entry | None, version: Version, reread: ti
         # a time of reading that lies ahead comes from a clock that was wrong
         return not timedelta(0) <= now - entry.read_at < reread
     return has_moved(entry.version, version)
-
-
-def ledger_row(line: Line, workspace: str, now: datetime, first_load: str | None) -> dict[str, Any]:
-    """A line as a row of the table; of a listing, whose rows may come in several loads, with the first of them."""
-    own = {**vars(line), "version": dict(line.version)}
-    return {**own, "workspace": workspace, "read_at": now, "first_load_id": first_load}
-
-
-def wanted_runs(runs: Iterable[Values], since: datetime | None) -> list[Values]:
-    """The runs whose query runs are to be read: finished ones, and all of a report that is read for the first time."""
-    return [
-        run for run in runs if (run.get("state") in FINISHED or run.get("is_first_load")) and not is_before(run, since)
-    ]
 
 
 def kept_for_children(endpoint: Endpoint) -> frozenset[str]:

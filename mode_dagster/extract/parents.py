@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mode_dagster.extract.endpoints import BY_NAME, Endpoint
-from mode_dagster.extract.ledger import Values, kept_for_children, wanted_runs
+from mode_dagster.extract.endpoints import BY_NAME, FINISHED, Endpoint
+from mode_dagster.extract.ledger import Values, is_before, kept_for_children
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
@@ -66,7 +66,7 @@ class Parents:
         yield from table.values
 
     def _runs_to_look_into(self) -> list[Values]:
-        """Runs whose query runs were not read since they finished, whichever sync read the run.
+        """Runs whose query runs were not read since they finished, and all of a report that is read the first time.
 
         Not those of a report that is gone: Mode would refuse each of them, again and again. Where no report is known,
         because only runs were ever loaded, none is known to be gone.
@@ -79,4 +79,8 @@ class Parents:
             stored = sync.stored.runs_without_query_runs(since)
         runs = {run["run_token"]: run for run in stored if not reports or run["report_token"] in reports}
         runs |= {run["run_token"]: run for run in sync.table("runs").values}
-        return wanted_runs(runs.values(), since)
+        return [
+            run
+            for run in runs.values()
+            if (run.get("state") in FINISHED or run.get("is_first_load")) and not is_before(run, since)
+        ]

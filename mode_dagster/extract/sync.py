@@ -24,14 +24,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from dlt.pipeline.pipeline import Pipeline
 
 from mode_dagster.extract.client import ModeClient, reachable
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.errors import ModeConfigError, ModeError
-from mode_dagster.extract.ledger import ledger_row
 from mode_dagster.extract.limiter import WORKERS
 from mode_dagster.extract.parents import Parents
 from mode_dagster.extract.personal import Privacy
@@ -139,10 +138,8 @@ class Sync:
     @property
     def tallies(self) -> Mapping[str, Tally]:
         """What was done for each endpoint; nothing for those that were not read or had nothing due."""
-        if self._client is None:
-            return {endpoint.name: Tally() for endpoint in ENDPOINTS}
         for name, table in self._tables.items():
-            table.tally.requests = self._client.adapter.sent[name]
+            table.tally.requests = self.client.adapter.sent[name]
         return {name: table.tally for name, table in self._tables.items()}
 
     @property
@@ -284,7 +281,7 @@ class Sync:
                 for other in waiting - selected:
                     self._finish(other)
         self._ask_ahead(selected)
-        for rows in table.pages():
+        for rows in table.pages:
             yield rows
             self._part.rows += len(rows)
             if self._part.is_over():
@@ -316,15 +313,18 @@ class Sync:
         """The lists of one endpoint."""
         return self._tables[name]
 
-    def ledger_rows(self, name: str, load_id: str) -> list[dict[str, Any]]:
-        """What the ledger is to note of the rows given since it was last asked for; of a listing when it has ended."""
+    def ledger_rows(self, name: str, load_id: str) -> list[Row]:
+        """What the ledger is to note of the rows given since it was last asked for; of a listing when it has ended.
+
+        The rows of a listing may come in several loads: its lines name the first of them.
+        """
         table = self._tables[name]
         self._first_load = self._first_load or load_id
         if self._part.listings_only and not table.done:
             return []
         lines, table.lines = table.lines, []
         first = self._first_load if table.due_lists.is_listing else None
-        return [ledger_row(line, self.settings.workspace, self.now(), first) for line in lines]
+        return [{**line, "first_load_id": first} for line in lines]
 
     def _refuse_unknown_reports(self) -> None:
         if self.only_reports and (unknown := self.only_reports - self.parents.report_tokens()):
@@ -338,7 +338,7 @@ class Sync:
         table = self._tables[name]
         for parent in self._comes_before(table, frozenset()):
             self._finish(parent)
-        for _ in table.pages():
+        for _ in table.pages:
             pass
 
     def _comes_before(self, table: TableSync, selected: frozenset[str]) -> set[str]:

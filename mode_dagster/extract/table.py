@@ -27,7 +27,6 @@ from mode_dagster.extract.ledger import (
     EMPTY,
     REFUSED,
     Kept,
-    Line,
     Values,
     is_before,
     is_known_empty,
@@ -67,16 +66,20 @@ class TableSync:
         """What was read, as children need it."""
         self.read: set[str] = set()
         """Parents whose lists are known as of this sync."""
-        self.lines: list[Line] = []
-        """Ledger lines of what was given out and not yet taken."""
+        self.lines: list[Row] = []
+        """The ledger's rows of what was given out, not yet taken; the load is lacking in them."""
         self.done = route is None
+        self.pages = self._pages()
+        """Rows, list by list, going on where the last caller stopped.
+
+        Raises a ModeError where a list could not be read and that concerns all, or failures are not isolated.
+        """
         self._sync = sync
         self._route = self.due_lists.route
         self._list_reader = ListReader(sync, self.due_lists)
         self._row_reader = RowReader(endpoint)
         self._kept = kept_for_children(endpoint)
         self._due: list[Values] | None = None
-        self._generator: Iterator[list[Row]] | None = None
         self._counted_parents: set[str] = set()
         self._wanted: deque[Values] | None = None
         self._pending: dict[Future[FetchedList | int | None], Values] = {}
@@ -97,16 +100,6 @@ class TableSync:
         if self._wanted is None:
             return self.due
         return [*self._pending.values(), *self._wanted]
-
-    def pages(self) -> Iterator[list[Row]]:
-        """Rows, list by list; going on where the last caller stopped.
-
-        Raises:
-            ModeError: A list could not be read, and it concerns all, or failures are not isolated.
-        """
-        if self._generator is None:
-            self._generator = self._pages()
-        return self._generator
 
     def _pages(self) -> Iterator[list[Row]]:
         began = time.monotonic()
@@ -286,15 +279,17 @@ class TableSync:
     def _note_line(
         self, values: Values, outcome: str, *, http_status: int | None = None, rows: int = 0, counted: int | None = None
     ) -> None:
-        line = Line(
-            endpoint=self.endpoint.name,
-            parent=self.due_lists.list_token(values),
-            outcome=outcome,
-            version=self.due_lists.version(values),
-            http_status=http_status,
-            rows=rows,
-            counted=counted,
-        )
+        line = {
+            "endpoint": self.endpoint.name,
+            "parent": self.due_lists.list_token(values),
+            "workspace": self._sync.settings.workspace,
+            "version": dict(self.due_lists.version(values)),
+            "outcome": outcome,
+            "http_status": http_status,
+            "rows": rows,
+            "counted": counted,
+            "read_at": self._sync.now(),
+        }
         self.lines.append(line)
 
     def _count(self, values: Values, expected: int | None, rows: int) -> None:
