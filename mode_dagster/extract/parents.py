@@ -33,7 +33,11 @@ class Parents:
         if route.parent == "runs":
             return self._runs_to_look_into()
         known = self._known(BY_NAME[route.parent])
-        return chain(known, self._also(BY_NAME[route.parent], BY_NAME[route.also])) if route.also else known
+        if not route.also:
+            return known
+        # rows of another table that have such a list, named as the parent's are
+        others = self._known(BY_NAME[route.also])
+        return chain(known, ({**values, route.owner: values[f"{BY_NAME[route.also].noun}_token"]} for values in others))
 
     def report_tokens(self) -> set[str]:
         """The reports that are known."""
@@ -46,11 +50,6 @@ class Parents:
             return ""
         minutes = max(0, int((sync.now() - read).total_seconds() // 60))
         return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
-
-    def _also(self, parent: Endpoint, other: Endpoint) -> Iterator[Values]:
-        """Rows of another table that have such a list, named as the parent's are."""
-        name, own = f"{parent.noun}_token", f"{other.noun}_token"
-        yield from ({**values, name: values[own]} for values in self._known(other))
 
     def _known(self, endpoint: Endpoint) -> Iterator[Values]:
         """The rows of a table as children need them: just read, or stored where they were not read again."""

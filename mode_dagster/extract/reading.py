@@ -64,19 +64,10 @@ class ListReader:
         Raises:
             ModeError: It could not be read, for another reason.
         """
-        path_values, intent = self._asked(values)
         refused = 0
         for path in filter(None, (self._route.path, self._route.fallback)):
             try:
-                ask = partial(
-                    self._sync.client.read_list,
-                    replace(self._route, path=path),
-                    path_values,
-                    intent,
-                    expected=self._lists.counter(values),
-                    counted_as=self._endpoint.name,
-                )
-                fetched = self._read_whole(values, intent, ask)
+                fetched = self._read_whole(replace(self._route, path=path), values)
                 self._has_read = True
                 return fetched
             except ModeError as error:
@@ -92,10 +83,9 @@ class ListReader:
         Raises:
             ModeError: It could not be read, for another reason, or not to its end.
         """
-        _, intent = self._asked({})
         has_begun = False
         try:
-            for page in AuditLog(self._sync, self._lists).pages(intent, is_spent):
+            for page in AuditLog(self._sync, self._lists).pages(_intent(self._endpoint, {}), is_spent):
                 has_begun = True
                 yield page
         except ModeError as error:
@@ -103,11 +93,7 @@ class ListReader:
                 raise
             yield self._tolerate({}, error, is_last=True)
 
-    def _asked(self, values: Values) -> tuple[dict[str, str], str]:
-        path_values = {name: str(values[name]) for name in self._route.placeholders}
-        return path_values, _intent(self._endpoint, path_values)
-
-    def _read_whole(self, values: Values, intent: str, ask: Callable[..., FetchedList]) -> FetchedList:
+    def _read_whole(self, route: Route, values: Values) -> FetchedList:
         """A list, with proof against what would pass for rows that are gone.
 
         A row that moves to a page already read while the list is being read would be missed: where rows are lacking
@@ -118,10 +104,14 @@ class ListReader:
                 answer, or pages are lacking.
             ModeDoubtError: The list is empty, and Mode's counter says otherwise.
         """
+        path_values = {name: str(values[name]) for name in route.placeholders}
+        intent, counter = _intent(self._endpoint, path_values), self._lists.counter(values)
+        read_list = self._sync.client.read_list
+        ask = partial(read_list, route, path_values, intent, expected=counter, counted_as=self._endpoint.name)
         fetched = ask(is_enough=self._is_enough(values))
         # what is history is never marked as deleted, and may be longer here than in Mode
         before = 0 if self._endpoint.history else self._lists.stored_rows(values)
-        known = max(self._lists.counter(values) or 0, fetched.total_count or 0, before)
+        known = max(counter or 0, fetched.total_count or 0, before)
         if not fetched.is_list and not fetched.rows and known:
             raise ModeResponseError(
                 f"Could not {intent}: the answer has no list, and there were {known} rows. Nothing of it was taken; "
@@ -129,7 +119,7 @@ class ListReader:
             )
         accepted = self._endpoint.name in self._sync.accept_shrunk
         # the counter of a list of charts by query is that of the report
-        counted = self._lists.counter(values) if len(self._route.placeholders) < 2 else None
+        counted = counter if len(route.placeholders) < 2 else None
         if before and counted and not fetched.rows and not accepted:
             fetched = ask()
             if not fetched.rows:
@@ -138,7 +128,7 @@ class ListReader:
                     "marked as deleted; run it again later, or, if they are gone, once with "
                     f"accept_shrunk: [{self._endpoint.name}]."
                 )
-        has_pages = fetched.pages > 1 and (self._route.pager is not Pager.UNSEEN or len(fetched.rows) >= PAGE)
+        has_pages = fetched.pages > 1 and (route.pager is not Pager.UNSEEN or len(fetched.rows) >= PAGE)
         if (has_pages or fetched.is_broken_off) and self._lacks_rows(fetched, before):
             fetched = fetched.and_again(ask())
             if fetched.is_broken_off and self._lacks_rows(fetched, before) and not accepted:
@@ -162,15 +152,11 @@ class ListReader:
 
     def _is_enough(self, values: Values) -> Callable[[list[Row]], bool] | None:
         """When newest-first runs need not be read further back."""
-        since = self.rows_since
-        wanted: dict[str, datetime] = {}
-        if self._lists.is_incremental(values):
-            token = self._lists.list_token(values)
-            if newest := self._lists.newest.get(token):
-                wanted = {**newest, **self._lists.unfinished.get(token, {})}
-        if since is None and not wanted:
+        since, token = self.rows_since, self._lists.list_token(values)
+        newest = self._lists.newest.get(token) if self._lists.is_incremental(values) else None
+        if since is None and not newest:
             return None
-        is_incremental = bool(wanted)
+        wanted = {**newest, **self._lists.unfinished.get(token, {})} if newest else {}
 
         def is_enough(page: list[Row]) -> bool:
             if not page:
@@ -178,8 +164,8 @@ class ListReader:
             for run in [run for run, created in wanted.items() if is_before(page[-1], created)]:
                 del wanted[run]  # what should have been met by now is gone from Mode
             for row in page:
-                wanted.pop(str(identity(row)), None)
-            return (is_incremental and not wanted) or is_before(page[-1], since)
+                wanted.pop(identity(row), None)
+            return bool(newest and not wanted) or is_before(page[-1], since)
 
         return is_enough
 

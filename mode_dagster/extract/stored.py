@@ -126,7 +126,7 @@ class Stored:
         """When the newest event that is stored happened, by Mode's clock."""
         sql = f"SELECT max(timestamp) FROM {self._table('audit_logs')}"  # noqa: S608
         ((newest,),) = self._query(sql, "audit_logs") or [(None,)]
-        return newest.astimezone(UTC) if newest else None
+        return _utc(newest) if newest else None
 
     def counts(self, endpoint: Endpoint, column: str) -> Mapping[str, int]:
         """How many rows that are not gone each parent has; without a column, how many the table has."""
@@ -172,7 +172,7 @@ class Stored:
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def _texts(values: Iterable[str]) -> str:
