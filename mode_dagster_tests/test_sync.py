@@ -83,6 +83,14 @@ def test_a_child_alone_reads_its_parents_but_nothing_beside(sandbox, reads):
     }
 
 
+@pytest.mark.parametrize("name", ["queries", "charts", "users"])
+def test_a_table_far_above_keeps_its_rows_where_the_ones_between_are_not_wanted(sandbox, reads, name):
+    with Sync(reads(sandbox), clock=lambda: NOON) as sync:
+        rows = read(sync, "spaces", name)
+    assert set(keys_of("spaces", rows["spaces"])) == sandbox.world.truth("spaces")
+    assert rows[name]
+
+
 def test_counters_that_say_zero_save_the_request_and_absent_ones_do_not(reads):
     options = replace(SMALL, reports=40, days=3)
     with serve(options) as sandbox, Sync(reads(sandbox), clock=lambda: NOON) as sync:

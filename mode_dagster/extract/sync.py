@@ -275,10 +275,10 @@ class Sync:
         while waiting := self._comes_before(table, selected):
             if self._part.is_over():
                 return
-            if waiting <= selected:
+            if waiting & selected:
                 yield None
             else:
-                for other in waiting - selected:
+                for other in waiting:
                     self._finish(other)
         self._ask_ahead(selected)
         for rows in table.pages:
@@ -344,6 +344,7 @@ class Sync:
     def _comes_before(self, table: TableSync, selected: frozenset[str]) -> set[str]:
         """What must be read first: the parent, and for `users` whatever may name people.
 
+        Where such a table has no reader of its own, what comes before it comes first, too.
         What is stored stands in for a parent that is not selected, unless the table is itself a listing: those are
         how changes are seen.
         """
@@ -355,7 +356,9 @@ class Sync:
             first = {parent for parent in first if parent in selected or parent not in self.stored}
         if "username" in route.placeholders:
             first |= selected - {table.endpoint.name}
-        return {name for name in first if not self._tables[name].done}
+        unread = {name for name in first if not self._tables[name].done}
+        # a selected table's rows are its reader's, whoever hangs on them
+        return unread.union(*(self._comes_before(self._tables[name], selected) for name in unread - selected))
 
     def since(self, setting: str) -> datetime | None:
         """The moment that so many days (a setting) reach back to; None for no bound."""
