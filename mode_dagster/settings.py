@@ -321,8 +321,9 @@ def unknown_names(section: str) -> dict[str, str]:
     known = _known_names()
     prefix = env_prefix(section)
     found = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
-    # two underscores more are a section below this one: another workspace, or dlt's own
-    found = {name for name in found if "__" not in name} | _names_in_files(section)
+    # two underscores more, or a table in a file, are a section below this one: another workspace, or dlt's own
+    found = {name for name in found if "__" not in name}
+    found |= {name for name, value in _in_files(section).items() if not isinstance(value, dict)}
     return {name: next(iter(difflib.get_close_matches(name, known, n=1)), "") for name in sorted(found - set(known))}
 
 
@@ -342,23 +343,18 @@ def _mistyped_sections() -> list[str]:
     begun = {name[: len(prefix)]: name for name in os.environ if not name.startswith(prefix)}
     likely = [begun[match] for match in difflib.get_close_matches(prefix, begun, cutoff=ALIKE)]
     problems = [f"{name}: no such setting; did you mean {prefix}<NAME>?" for name in sorted(likely)]
-    beside: set[str] = set()
-    for provider in dlt.config.config_providers:
-        values, _ = provider.get_value(above, AnyType, None)
-        beside |= {name for name in values if name != last} if isinstance(values, dict) else set()
-    likely = difflib.get_close_matches(last, beside, cutoff=ALIKE)
+    likely = difflib.get_close_matches(last, _in_files(above).keys() - {last}, cutoff=ALIKE)
     return problems + [f"[{above}.{name}]: no such setting; did you mean [{SECTION}]?" for name in sorted(likely)]
 
 
-def _names_in_files(section: str) -> set[str]:
-    """Names that config.toml and secrets.toml hold in our section; nested tables are dlt's business."""
+def _in_files(section: str) -> dict[str, Any]:
+    """What config.toml and secrets.toml hold in a section."""
     *above, last = section.split(".")
-    names: set[str] = set()
+    found: dict[str, Any] = {}
     for provider in dlt.config.config_providers:
         values, _ = provider.get_value(last, AnyType, None, *above)
-        if isinstance(values, dict):
-            names |= {name for name, value in values.items() if not isinstance(value, dict)}
-    return names
+        found |= values if isinstance(values, dict) else {}
+    return found
 
 
 def explain(what: str, problems: list[str], section: str) -> str:
