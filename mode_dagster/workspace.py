@@ -98,7 +98,7 @@ class Workspace:
 
     def model_key(self, model: str) -> dg.AssetKey:
         """The asset of a SQL model: `mode_marts/<model>`."""
-        return dg.AssetKey([*self._prefix, "mode_marts", model])
+        return dg.AssetKey([*self._prefix, MARTS, model])
 
     def group(self, family: Family | None = None) -> str:
         """The asset group of a family of tables, or of the SQL models where none is given."""

@@ -6,7 +6,7 @@ Not here: reading them (`reading`, `table`), rules of the ledger (`ledger`), SQL
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mode_dagster.extract.endpoints import BY_NAME, Endpoint, Pager, Route
 from mode_dagster.extract.ledger import (
@@ -104,10 +104,10 @@ class DueLists:
         """How many rows of a list the parent says there are; None where it does not say."""
         return whole(values.get(self.endpoint.counter))
 
-    def counted_before(self, values: Values) -> Any:
+    def counted_before(self, values: Values) -> int | None:
         """What Mode's counter said when a due list was last read; None if it said nothing."""
         entry = self.entry(values)
-        return entry.version.get(self.endpoint.counter) if entry else None
+        return whole(entry.version.get(self.endpoint.counter)) if entry else None
 
     def version(self, values: Values) -> Version:
         """What the parent says now of the list."""

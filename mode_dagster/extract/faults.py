@@ -44,9 +44,13 @@ def errors_unwrapped() -> Iterator[None]:
     """
     try:
         yield
-    except ConfigFieldMissingException as missing:
-        raise _unset(missing) from None
-    except (PipelineStepFailed, DestinationConnectionError, OSError) as failed:
+    except (
+        ConfigFieldMissingException,
+        MissingDependencyException,
+        PipelineStepFailed,
+        DestinationConnectionError,
+        OSError,
+    ) as failed:
         for cause in _causes(failed):
             if isinstance(cause, ConfigFieldMissingException):
                 raise _unset(cause) from None
@@ -58,8 +62,6 @@ def errors_unwrapped() -> Iterator[None]:
         if named := file_fault(failed) or _out_of_reach(failed):
             raise named from None
         raise
-    except MissingDependencyException as missing:
-        raise _not_installed(missing) from None
 
 
 def _causes(failed: BaseException | None) -> Iterator[BaseException]:

@@ -14,7 +14,6 @@ from mode_dagster.extract.client import PAGE
 from mode_dagster.extract.endpoints import Endpoint
 from mode_dagster.extract.ledger import Values, is_known_empty, moment
 from mode_dagster.extract.limiter import WINDOW_MARGIN
-from mode_dagster.extract.rows import whole
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
@@ -125,7 +124,7 @@ def _estimate_below(sync: "Sync", table: "TableSync", parent: "TableSync") -> in
         if is_known_empty(parent.endpoint, values) or is_known_empty(table.endpoint, values):
             continue
         count = parent.due_lists.counter(values)
-        before = whole(parent.due_lists.counted_before(values)) if parent.due_lists.is_incremental(values) else 0
+        before = parent.due_lists.counted_before(values) if parent.due_lists.is_incremental(values) else 0
         new = 1 if count is None or before is None else max(count - before, 0)
         # runs that are not read have no query runs to be read
         share = min(_share_in_window(sync, each.endpoint, values) for each in (table, parent))

@@ -210,11 +210,12 @@ class TableSync:
         if self._list_reader.is_pointless:
             self.tally.note = "Mode says it has no such list; not asked for the rest of them"
             return None
-        if self._is_spent():
+        if self._must_stop():
             return None
         return self._list_reader.read(values)
 
-    def _is_spent(self) -> bool:
+    def _must_stop(self) -> bool:
+        """Whether `max_requests` is reached; notes that it was the reason."""
         if self._sync.is_spent():
             self.tally.note = "stopped at max_requests; the next sync goes on from here"
         return self._sync.is_spent()
@@ -226,10 +227,10 @@ class TableSync:
         """
         (values,) = self.due
         before = self.tally.rows
-        if self._is_spent():
+        if self._must_stop():
             return
         try:
-            for page in self._list_reader.stream(self._is_spent):
+            for page in self._list_reader.stream(self._must_stop):
                 if isinstance(page, int):
                     self._note_refusal(values, page)
                     if page == 400:
