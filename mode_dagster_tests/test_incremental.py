@@ -304,3 +304,12 @@ def test_runs_that_are_stored_without_their_reports_are_looked_into(world, load_
     load_from(world, "runs")
     sync = load_from(world, "query_runs")
     assert sync.tallies["query_runs"].rows > 0
+
+
+def test_a_table_that_somebody_dropped_is_loaded_again_whatever_the_ledger_says(sandbox, load_from, query, keys):
+    load_from(sandbox)
+    dropped = ("definitions", "queries")
+    for table in dropped:
+        query(f"DROP TABLE mode_analytics_data.{table}")
+    load_from(sandbox)
+    assert {table: set(keys(table)) for table in dropped} == {table: sandbox.world.truth(table) for table in dropped}

@@ -31,7 +31,7 @@ class Stored:
         self._scope = ExitStack()
         self._is_opened = False
         self._warehouse: Warehouse | None = None
-        self._columns: dict[str, set[str]] = defaultdict(set)
+        self._columns: dict[str, set[str]] = {}
         self._read_at: dict[str, datetime] = {}
         self.workspaces: set[str] = set()
         if self._pipeline is not None:
@@ -82,7 +82,7 @@ class Stored:
 
     def rows(self, endpoint: Endpoint, wanted: Iterable[str]) -> Iterator[Values]:
         """The rows that are not gone, as their children need them: `<noun>_token` and the columns that are there."""
-        columns = sorted(set(wanted) & self._columns[endpoint.name] - {"token"})
+        columns = sorted(name for name in wanted if name != "token" and self.has_columns(endpoint.name, [name]))
         return self._values(endpoint, columns, self._live(endpoint))
 
     def runs_without_query_runs(self, since: datetime | None) -> Iterator[Values]:
@@ -136,7 +136,7 @@ class Stored:
         return {key: int(count) for key, count in self._query(sql, endpoint.name)}
 
     def _live(self, endpoint: Endpoint) -> str:
-        return "WHERE deleted_at IS NULL" if "deleted_at" in self._columns[endpoint.name] else ""
+        return "WHERE deleted_at IS NULL" if self.has_columns(endpoint.name, ["deleted_at"]) else ""
 
     def _values(self, endpoint: Endpoint, columns: list[str], where: str) -> Iterator[Values]:
         sql = f"SELECT {', '.join(['token', *columns])} FROM {self._table(endpoint.name)} {where}"  # noqa: S608
@@ -162,7 +162,7 @@ class Stored:
 
     def _look(self, pipeline: Pipeline, warehouse: Warehouse) -> None:
         columns = warehouse.columns(pipeline.dataset_name)
-        self._columns.update({table: set(names) for table, names in columns.items()})
+        self._columns = {table: set(names) for table, names in columns.items()}
         if not {LEDGER, "_dlt_loads"} <= self._columns.keys():
             return
         last = f"SELECT endpoint, workspace, max(read_at) FROM ({self._complete}) c GROUP BY 1, 2"  # noqa: S608
