@@ -236,6 +236,13 @@ def test_a_load_without_dagster_tells_what_mode_refused(sandbox, reads, capsys):
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal, which Windows has none of")
+@pytest.mark.parametrize("table", ["report", "runs"])
+def test_a_table_that_can_not_shrink_is_refused_without_dagster_too(capsys, table):
+    with pytest.raises(SystemExit):
+        extract.main(["--accept-shrunk", table])
+    assert f"invalid choice: '{table}'" in capsys.readouterr().err
+
+
 def test_a_load_on_a_terminal_shows_how_many_requests_are_done(reads, monkeypatch, query):
     ours, theirs = os.openpty()
     monkeypatch.setenv("COLUMNS", "100")

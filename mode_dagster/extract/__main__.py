@@ -29,7 +29,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mode_dagster.extract", description="Load Mode without Dagster.")
     parser.add_argument("tables", nargs="*", choices=[[], *BY_NAME], help="tables to load; all without any")
     parser.add_argument("--reconcile", action="store_true", help="read everything, whether it moved or not")
-    parser.add_argument("--accept-shrunk", nargs="+", default=[], metavar="TABLE", help="listings that may be shorter")
+    parser.add_argument(
+        "--accept-shrunk",
+        nargs="+",
+        default=[],
+        metavar="TABLE",
+        choices=[name for name, endpoint in BY_NAME.items() if not endpoint.history],
+        help="listings that may be shorter",
+    )
     options = parser.parse_args(arguments)
     # as `dagster` and `mode-dagster` do: it wins over the environment
     load_dotenv(Path.cwd() / ".env", override=True)
