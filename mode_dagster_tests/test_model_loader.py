@@ -1,7 +1,6 @@
 """From .sql files to tables, assets and checks: mistakes are named, failures leave the last good table."""
 
 import contextlib
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import duckdb
 import pytest
 
 from mode_dagster.extract.destination import DATASET, database_path
-from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.endpoints import BY_NAME, Column
 from mode_dagster.extract.pipeline import BLOCK_SIZE
 from mode_dagster.markdown import markdown_table
 from mode_dagster.models import MODELS, ModelError, build_model_checks, build_models, read_models, render, run_model
@@ -287,15 +286,14 @@ def test_every_column_of_every_model_has_its_lineage():
         assert list(column_lineage(model, MODELS)) == list(model.columns), model.name
 
 
-def test_a_text_that_is_made_of_personal_data_is_called_personal():
-    def is_about_people(model: str, column: str) -> Iterator[bool]:
-        """Whether each loaded column that a model's column is made of is about people."""
+def test_a_text_is_marked_as_the_columns_that_it_is_made_of():
+    def made_of(model: str, column: str) -> Iterator[Column]:
+        """The loaded columns that a model's column is made of."""
         for schema, table, name in lineages[model].get(column, ()):
             if schema == MARTS and table in MODELS:
-                yield from is_about_people(table, name)
+                yield from made_of(table, name)
             elif schema == DATASET:
-                origin = next(known for known in BY_NAME[table].all_columns if known.name == name)
-                yield origin.personal or origin.personal_where is not None
+                yield next(known for known in BY_NAME[table].all_columns if known.name == name)
 
     lineages = {name: column_lineage(model, MODELS) for name, model in MODELS.items()}
     with duckdb.connect() as connection:
@@ -306,17 +304,13 @@ def test_a_text_that_is_made_of_personal_data_is_called_personal():
             types = DuckDBWarehouse(connection).types(f"{MARTS}.{name}")
             # a trigger is told from who it was, and names nobody
             texts = {column for column in model.columns if types[column] == "VARCHAR" and column != "trigger"}
-            made = {column for column in texts if any(is_about_people(name, column))}
-            assert model.personal == made, name
+            origins = {column: list(made_of(name, column)) for column in texts}
+            personal = {text for text in texts if any(each.personal or each.personal_where for each in origins[text])}
+            sensitive = {text for text in texts if any(each.sensitive for each in origins[text])}
+            assert (model.personal, model.unshown) == (personal, personal | sensitive), name
 
 
-def test_a_text_in_which_anything_may_stand_is_called_free_text():
-    for model in MODELS.values():
-        free = {column for column in model.columns if re.search(r"(^|_)(description|message)$", column)}
-        assert model.unshown - model.personal == free, model.name
-
-
-@pytest.mark.parametrize("mark", ["Personal.", "Free text."])
+@pytest.mark.parametrize("mark", ["Personal.", "Sensitive."])
 def test_people_and_texts_are_in_no_event(warehouse, write, mark):
     head = HEAD.replace("as people see it.", f"as people see it. {mark}")
     write(head.replace("report_name IS NOT NULL", "report_name <> 'Costs'") + SELECT)

@@ -228,7 +228,10 @@ def test_a_report_shows_where_it_is_whose_it_is_and_what_it_queries(answers):
         ],
         memberships=[{"member_token": "u1", "member_username": "ada"}],
         users=[{"token": "u1", "username": "ada", "name": "Ada Marlow"}],
-        data_sources=[{"token": "d1", "id": "1", "name": "Warehouse"}, {"token": "d2", "id": "2", "name": "Lake"}],
+        data_sources=[
+            {"token": "d1", "id": "1", "name": "prod_1", "display_name": "Warehouse"},
+            {"token": "d2", "id": "2", "name": "Lake"},
+        ],
         queries=[
             {"token": "q1", "report_token": "r1", "data_source_id": "1"},
             {"token": "q2", "report_token": "r1", "data_source_token": "d2"},

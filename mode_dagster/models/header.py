@@ -15,7 +15,7 @@ The form (a line that gets too long goes on, indented by two more spaces):
     -- columns:
     --   report_token: Token of the report.
     --   owner_username: Username of its owner. Personal.
-    --   error_message: What the database said. Free text.
+    --   error_message: What the database said. Sensitive.
     --
     -- checks:
     --   token_is_whole: LENGTH(report_token) = 12
@@ -37,7 +37,7 @@ EXPECTED = (
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PERSONAL = "Personal."
 """Ends the description of a column that tells who somebody is, here as in docs/assets.md."""
-FREE_TEXT = "Free text."
+SENSITIVE = "Sensitive."
 """Ends the description of a column in which anything may stand: an error that quotes a row, what people write."""
 
 
@@ -73,7 +73,7 @@ class Model:
     @property
     def unshown(self) -> set[str]:
         """The columns of which Dagster's event log has no values."""
-        return self._marked(PERSONAL, FREE_TEXT)
+        return self._marked(PERSONAL, SENSITIVE)
 
     def _marked(self, *marks: str) -> set[str]:
         return {name for name, description in self.columns.items() if description.endswith(marks)}

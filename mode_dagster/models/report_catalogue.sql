@@ -9,7 +9,7 @@
 -- columns:
 --   report_token: Token of the report.
 --   report_name: Title; empty when nobody gave one.
---   description: What its author says of it. Free text.
+--   description: What its author says of it. Sensitive.
 --   state: active, archived or deleted.
 --   collection_token: Token of its collection.
 --   collection_name: Name of its collection; a personal one is called after its owner. Personal.
@@ -41,7 +41,7 @@ WITH report_queries AS (
   SELECT
     queries.report_token,
     queries.token,
-    COALESCE(by_id.name, by_token.name) AS data_source_name,
+    COALESCE(by_id.display_name, by_id.name, by_token.display_name, by_token.name) AS data_source_name,
     COALESCE(by_id.token, by_token.token, queries.data_source_token) AS data_source_token
   FROM mode_analytics_data.queries AS queries
   JOIN mode_analytics_data.reports AS reports ON reports.token = queries.report_token

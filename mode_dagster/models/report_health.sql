@@ -16,7 +16,7 @@
 --   failing_streak: How many runs failed since the last one that succeeded; 0 when the newest succeeded.
 --   failing_since: Start of the first run of that streak.
 --   last_error_code: Kind of the error of the last failed run, where its query runs were loaded.
---   last_error_message: What the database or Mode said about it. Free text.
+--   last_error_message: What the database or Mode said about it. Sensitive.
 --   last_failed_at: End of the last failed run.
 --   last_succeeded_at: End of the last successful run.
 --   runs_7d: Runs begun in the last 7 days that succeeded or failed.

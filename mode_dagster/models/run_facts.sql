@@ -25,7 +25,7 @@
 --   queries: How many of its queries are loaded.
 --   failed_queries: How many of them failed.
 --   error_code: Kind of the error of the query that failed first, such as SqlUnknownColumn.
---   error_message: What the database or Mode said about it. Free text.
+--   error_message: What the database or Mode said about it. Sensitive.
 --   error_query_token: Token of that query.
 --   error_query_name: Name of that query when it ran.
 --   is_purged: Whether Mode had deleted its results when the run was read.
