@@ -224,6 +224,18 @@ def test_nobody_is_in_the_file_if_so_set(choice, listing, load_from, tmp_path):
             assert rows == keys > 0, table
 
 
+@pytest.mark.parametrize("fault", [{"status": 418}, {"kind": "drop"}, {"kind": "body", "body": "[]"}])
+def test_an_error_names_nobody(fault, load_from, caplog):
+    with serve(FEW) as world:
+        people = {person.username for person in world.world.history.people}
+        world.faults.append(Fault(rf"/api/({'|'.join(people)})(\?|$)", **fault))
+        sync = load_from(world, "spaces", "reports", "users", isolate=True)
+    said = f"{sync.failures['users']} {sync.tallies['users'].unread} {caplog.text}"
+    assert "Could not look up a person: " in said
+    assert "GET /{username}" in said
+    assert not {name for name in people if name in said}
+
+
 @pytest.mark.slow
 def test_hashes_join_as_the_names_did_and_need_the_key(load_from, query):
     join = """

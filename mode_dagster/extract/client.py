@@ -151,6 +151,7 @@ class ModeClient:
         *,
         batch: bool = False,
         counted_as: str = "",
+        shown: str = "",
     ) -> dict[str, Any]:
         """One GET.
 
@@ -159,6 +160,7 @@ class ModeClient:
             intent: What it is for, as it reads after "Could not".
             batch: Discovery API instead of REST.
             counted_as: The endpoint that it counts for.
+            shown: What errors call the path; empty where it may be shown as it is.
 
         Raises:
             ModeError: By kind, see `errors`.
@@ -166,9 +168,9 @@ class ModeClient:
         accept = "application/json" if batch or path.endswith("/audit_logs") else "application/hal+json"
         asking_for.set(counted_as)
         rest = self._discovery() if batch else self._rest
-        with network_errors(intent, path):
+        with network_errors(intent, shown or path):
             response = rest.get(path, params=dict(params or {}), headers={"Accept": accept}, allow_redirects=False)
-        return read_body(response, intent)
+        return read_body(response, intent, shown)
 
     def read_list(
         self,
@@ -229,13 +231,15 @@ class ModeClient:
         """
         placeholders = {"workspace": self._settings.workspace, **values}
         path = route.path.format(**{name: quote(value, safe="") for name, value in placeholders.items()})
+        # errors are in Dagster's event log, which names nobody
+        shown = route.path if "username" in values else ""
         query = {**route.params, **(params or {})}
         is_cursor = route.pager is Pager.CURSOR
         most = MOST_EVENT_PAGES if is_cursor else MOST_PAGES
         seen, cursors = set[str](), set[str]()
         for number in range(1, most + 1):
             try:
-                body = self.get(path, intent, query, batch=route.batch, counted_as=counted_as)
+                body = self.get(path, intent, query, batch=route.batch, counted_as=counted_as, shown=shown)
             except ModeRequestError as error:
                 # a cursor only leads on to what there is
                 if error.status != 404 or number == 1 or is_cursor:

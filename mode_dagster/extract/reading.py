@@ -215,6 +215,6 @@ def own_rows(route: Route, rows: list[Row]) -> list[Row]:
 def _intent(endpoint: Endpoint, path_values: dict[str, str]) -> str:
     """What one request is for, as it reads after "Could not"."""
     if "username" in path_values:
-        return f"look up the person {path_values['username']}"
+        return "look up a person"
     owners = ", ".join(f"{spoken(name.removesuffix('_token'))} {value}" for name, value in path_values.items())
     return f"list {spoken(endpoint.name)}{f' of {owners}' if owners else ''}"

@@ -124,14 +124,19 @@ def _reason(error: Exception) -> str:
     return f"{type(cause).__name__}: {str(cause)[:120]}"
 
 
-def read_body(response: requests.Response, intent: str) -> dict[str, Any]:
+def read_body(response: requests.Response, intent: str, shown: str = "") -> dict[str, Any]:
     """The JSON object of an answer.
+
+    Args:
+        intent: What it was asked for, as it reads after "Could not".
+        shown: What errors call the path; empty where it may be shown as it is.
 
     Raises:
         ModeError: By kind: what the status means, or ModeResponseError where there is no JSON object.
     """
+    where = f"{response.request.method} {shown or urlsplit(response.url).path}"
     if not _is_good(response):
-        raise _http_error(response, intent)
+        raise _http_error(response, intent, where)
     try:
         body = _parse(response.content)
     except ValueError:
@@ -139,17 +144,17 @@ def read_body(response: requests.Response, intent: str) -> dict[str, Any]:
     if not isinstance(body, dict):
         kind = response.headers.get("Content-Type", "no content type")
         raise ModeResponseError(
-            f"Could not {intent}: {_where(response)} answered HTTP {response.status_code} with {kind}, "
+            f"Could not {intent}: {where} answered HTTP {response.status_code} with {kind}, "
             "not a JSON object. Is base_url Mode's API, and nothing in between that answers for it?",
             status=response.status_code,
         )
     return body
 
 
-def _http_error(response: requests.Response, intent: str) -> ModeError:
+def _http_error(response: requests.Response, intent: str, where: str) -> ModeError:
     status = response.status_code
     said = _said(response)
-    text = f"Could not {intent}: HTTP {status} from {_where(response)}{f' ({said})' if said else ''}."
+    text = f"Could not {intent}: HTTP {status} from {where}{f' ({said})' if said else ''}."
     if status == 401:
         return ModeAuthError(
             f"{text} Check username (API token) and password (API secret); `mode-dagster check` tells more.",
@@ -177,10 +182,6 @@ def _http_error(response: requests.Response, intent: str) -> ModeError:
     if status == 404:
         return ModeRequestError(f"{text} It is not there, or this API token may not see it.", status=status)
     return ModeRequestError(f"{text} Mode did not accept the request.", status=status)
-
-
-def _where(response: requests.Response) -> str:
-    return f"{response.request.method} {urlsplit(response.url).path}"
 
 
 def _target(response: requests.Response) -> str:
