@@ -16,7 +16,6 @@ from mode_dagster.wording import one_line, words
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import Facts, Row, read_facts
 
-HOW_TO_LOAD = "Load everything first: dagster job execute -m mode_dagster.definitions -j mode_sync"
 LONGEST = 400
 
 
@@ -31,16 +30,20 @@ def three_answers(workspace: Workspace) -> Mapping[str, str]:
         NoAnswersError: Nothing is loaded, a model is missing, or another program has it open.
         ModeConfigError: The destination is not set up.
     """
+    job = workspace.named("mode_sync")
+    # the module of a named workspace is that of somebody's own project
+    how = f"run the job {job}" if workspace.name else f"dagster job execute -m mode_dagster.definitions -j {job}"
+    how_to_load = f"Load everything first: {how}"
     try:
         with workspace.read() as warehouse:
             facts = read_facts(warehouse, workspace)
             scheduled = _costliest_schedules(warehouse, workspace)
     except WarehouseError as error:
-        raise NoAnswersError(str(error) if is_made(workspace.pipeline()) else f"{error} {HOW_TO_LOAD}") from error
+        raise NoAnswersError(str(error) if is_made(workspace.pipeline()) else f"{error} {how_to_load}") from error
     except ModelError as error:
         raise NoAnswersError(str(error)) from error
     if not facts.active_reports:
-        raise NoAnswersError(f"No active report is loaded. {HOW_TO_LOAD}")
+        raise NoAnswersError(f"No active report is loaded. {how_to_load}")
     answers = {
         "Which report fails most?": _failing(facts),
         "What runs and nobody looks?": _unused(facts, scheduled),

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from mode_dagster.answers import HOW_TO_LOAD, NoAnswersError, three_answers
+from mode_dagster.answers import NoAnswersError, three_answers
 from mode_dagster.cli import main
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.references.tables import answer_all, loaded_queries, write_tables
@@ -477,6 +477,8 @@ def test_the_command_says_that_there_is_no_page_yet(put):
 
 
 def test_without_anything_loaded_the_command_says_what_to_do(put, file):
+    with pytest.raises(NoAnswersError, match="Load everything first: run the job mode_sync_acme"):
+        three_answers(Workspace("acme"))
     for given, words in ((None, "There is no file"), ({}, "No active report is loaded. Load everything first")):
         if given is not None:
             put(**given)
@@ -494,7 +496,7 @@ def test_a_file_that_is_none_is_said_to_be_unreadable_by_its_path(file):
     file.write_bytes(b"Dear diary, " * 1000)
     with pytest.raises(NoAnswersError, match=rf"Could not read {re.escape(str(file))}: it is no DuckDB file") as raised:
         three_answers(ONLY)
-    assert HOW_TO_LOAD not in str(raised.value), "that would not help"
+    assert "Load everything" not in str(raised.value), "that would not help"
 
 
 def test_a_file_that_another_program_has_open_is_named(put, file):
@@ -504,4 +506,4 @@ def test_a_file_that_another_program_has_open_is_named(put, file):
         program.stdout.readline()
         with pytest.raises(NoAnswersError, match="another program has it open") as raised:
             three_answers(ONLY)
-    assert HOW_TO_LOAD not in str(raised.value), "that would not help"
+    assert "Load everything" not in str(raised.value), "that would not help"
