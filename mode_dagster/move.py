@@ -17,11 +17,11 @@ from mode_dagster.extract.endpoints import BY_NAME
 from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.extract.faults import errors_unwrapped
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.pipeline import no_other_sync, read_file
+from mode_dagster.extract.pipeline import make_file, no_other_sync, read_file
 from mode_dagster.extract.rows import Row
 from mode_dagster.extract.source import Reader, mode_analytics_source
 from mode_dagster.models import MODELS
-from mode_dagster.warehouse import DuckDBWarehouse, open_warehouse
+from mode_dagster.warehouse import DuckDBWarehouse, is_made, open_warehouse
 from mode_dagster.warehouse.reload import loadable
 from mode_dagster.workspace import Workspace
 
@@ -51,6 +51,8 @@ def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
             raise ModeConfigError(
                 f"Could not move anything: {file} has nothing that was loaded into {workspace.dataset}."
             )
+        if not is_made(pipeline):
+            make_file(database_path())
         # an empty destination makes dlt forget what it knows of the file: its tables, and what is still to be loaded
         pipeline.sync_destination()
         with open_warehouse(pipeline) as warehouse:

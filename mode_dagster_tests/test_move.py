@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.extract.pipeline import mode_pipeline
+from mode_dagster.extract.pipeline import BLOCK_SIZE, mode_pipeline
 from mode_dagster.models import MODELS, run_model
 from mode_dagster.move import move
 from mode_dagster.warehouse import DuckDBWarehouse
@@ -112,6 +112,13 @@ def test_what_the_last_sync_could_not_load_is_asked_for_again(few_tables, server
     assert move(few_tables, ONLY)["runs"] > 0
     assert query("SELECT count(*) FROM mode_analytics_data.spaces WHERE token = 'fetched'") == [(0,)]
     assert not mode_pipeline().has_pending_data
+
+
+def test_another_duckdb_file_is_made_as_a_first_load_makes_it(few_tables, tmp_path, monkeypatch):
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / "other.duckdb"))
+    move(few_tables, ONLY)
+    with duckdb.connect(str(tmp_path / "other.duckdb")) as connection:
+        assert connection.sql("SELECT block_size FROM pragma_database_size()").fetchall() == [(BLOCK_SIZE,)]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
