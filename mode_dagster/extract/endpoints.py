@@ -5,6 +5,7 @@ columns mean.
 Everything else is derived from it: dlt resources, asset keys and lineage, table schemas, sandbox routes,
 documentation.
 Not here: how requests are made (`client`), how answers become rows (`rows`), when they are fetched (`sync`).
+A long file, because whoever asks what a table is finds all of it in one place.
 
 Facts about Mode come from Mode's published Swagger file, from mode.com/developer, and from what public clients
 of the API met on the wire; docs/architecture.md names the traps.
