@@ -69,7 +69,7 @@ def empty(request, server: Server, tmp_path, monkeypatch) -> Callable[[], None]:
 
 def snapshot(path, now) -> None:
     with duckdb.connect(str(path)) as connection:
-        for name in ("run_facts", "report_owners", "report_catalogue", "report_snapshots"):
+        for name in ("run_facts", "report_owners", "people_activity", "report_catalogue", "report_snapshots"):
             run_model(DuckDBWarehouse(connection), MODELS[name], ONLY, now)
 
 
