@@ -175,6 +175,7 @@ def test_any_server_comes_to_an_end(pager, answers, sandbox, reads, monkeypatch)
     assert len(sandbox.requests) <= 2 * (8 + 1)
 
 
+@pytest.mark.slow
 # a load takes a second: a failing example is not made smaller
 @settings(max_examples=3, phases=[Phase.generate], **PROFILE)
 @given(odd=st.lists(rows, min_size=8, max_size=24))

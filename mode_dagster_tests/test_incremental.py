@@ -286,6 +286,7 @@ def test_a_token_may_have_braces(world, load_from):
     assert Stored(mode_pipeline()).entries(BY_NAME["spaces"], ["{report}"]) == {}
 
 
+@pytest.mark.slow
 def test_query_runs_that_were_refused_once_are_asked_for_again(world, clock, load_from, query):
     clock.now = quiet_moment(world, clock)
     tables = ("spaces", "reports", "runs", "query_runs")
@@ -300,6 +301,7 @@ def test_query_runs_that_were_refused_once_are_asked_for_again(world, clock, loa
     assert query(count)[0][0] > 0
 
 
+@pytest.mark.slow
 def test_runs_that_are_stored_without_their_reports_are_looked_into(world, load_from):
     load_from(world, "runs")
     sync = load_from(world, "query_runs")

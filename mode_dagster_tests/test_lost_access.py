@@ -42,6 +42,7 @@ def only(number: int):
     return Fault(r"/spaces\?", kind="edit", edit=edit)
 
 
+@pytest.mark.slow
 def test_no_collection_at_all(world, load_first, load_from, marked):
     load_first(world, *TABLES)
     world.faults.append(only(0))

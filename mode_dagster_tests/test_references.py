@@ -287,6 +287,7 @@ def test_the_tables_follow_the_loaded_ones_once(warehouse, tmp_path):
     assert alone == {"report_table_references", "report_column_references", "query_parses"}
 
 
+@pytest.mark.slow
 def test_the_warehouses_tables_are_upstream_of_queries_if_wanted(sandbox, reads, load_from, materialize, tmp_path):
     load_from(sandbox, *READ)
     materialize()
