@@ -50,6 +50,7 @@ def test_runs_of_a_deleted_report_are_not_looked_into_again(world, clock, load_f
     assert not [request.path for request in world.requests if gone in request.path]
 
 
+@pytest.mark.slow
 def test_what_returns_is_not_deleted_any_more(world, clock, load_first, load_from, assert_true):
     clock.now = quiet_moment(world, clock)
     load_first(world)

@@ -134,6 +134,7 @@ def test_unfinished_runs_are_completed_later(world, clock, load_from, query):
     assert all(states[token] in ("succeeded", "completed", "failed", "cancelled") for token in open_runs & finished)
 
 
+@pytest.mark.slow
 def test_a_pending_run_that_mode_forgot_does_not_cost_the_whole_history(world, clock, load_first, load_from, query):
     load_first(world, "spaces", "reports", "runs")
     runs = "SELECT report_token, max(created_at), count(*) FROM mode_analytics_data.runs GROUP BY ALL"
@@ -197,6 +198,7 @@ def test_another_workspace_is_refused_where_one_is_loaded(world, clock, load_fro
         load_from(world, "spaces")
 
 
+@pytest.mark.slow
 def test_discovery_picks_the_reports_whose_runs_are_fetched(world, clock, load_from, query):
     tables = ("reports", "runs")
     clock.now = quiet_moment(world, clock)

@@ -181,6 +181,7 @@ def test_the_plan_of_some_reports_counts_no_query_runs_of_others(sandbox, load_f
     assert {table.table: table.requests for table in plan.tables} == {"runs": 0, "query_runs": len(finished)}
 
 
+@pytest.mark.slow
 def test_a_plan_alone_tells_what_the_next_sync_asks_for(load_from, reads):
     with serve(SMALL) as before:
         load_from(before)
