@@ -40,14 +40,11 @@ def _section(endpoint: Endpoint) -> str:
 
 
 def _columns(columns: Iterable[Column]) -> str:
-    return table(
-        ("column", "type", "meaning"), [(f"`{column.name}`", column.data_type, _meaning(column)) for column in columns]
-    )
+    rows = [(f"`{column.name}`", column.data_type, _meaning(column)) for column in columns]
+    return table(("column", "type", "meaning"), rows)
 
 
 def _meaning(column: Column) -> str:
-    marks = [(column.personal, "Personal."), (column.sensitive, "Sensitive.")]
-    if column.personal_where:
-        name, value = column.personal_where
-        marks.insert(0, (True, f"Personal where `{name}` is {value}."))
-    return " ".join([column.description, *(mark for is_so, mark in marks if is_so)])
+    where = "Personal where `{}` is {}.".format(*column.personal_where) if column.personal_where else ""
+    marks = (where, "Personal." if column.personal else "", "Sensitive." if column.sensitive else "")
+    return " ".join(filter(None, (column.description, *marks)))

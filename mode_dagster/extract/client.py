@@ -231,8 +231,7 @@ class ModeClient:
         """
         placeholders = {"workspace": self._settings.workspace, **values}
         path = route.path.format(**{name: quote(value, safe="") for name, value in placeholders.items()})
-        # errors are in Dagster's event log, which names nobody
-        shown = route.path if "username" in values else ""
+        shown = route.path if route.names_person else ""
         query = {**route.params, **(params or {})}
         is_cursor = route.pager is Pager.CURSOR
         most = MOST_EVENT_PAGES if is_cursor else MOST_PAGES

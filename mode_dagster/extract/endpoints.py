@@ -149,6 +149,11 @@ class Route:
         """The parent's value that tells one list from the others; empty where there is one list."""
         return self.placeholders[-1] if self.placeholders else ""
 
+    @property
+    def names_person(self) -> bool:
+        """Whether the path says who somebody is, so that errors, which are in the event log, must not show it."""
+        return "username" in self.placeholders
+
 
 def _discovery(name: str) -> Route:
     """A list of Mode's Discovery API, of all collections."""

@@ -85,7 +85,7 @@ class ListReader:
         """
         has_begun = False
         try:
-            for page in AuditLog(self._sync, self._lists).pages(_intent(self._endpoint, {}), is_spent):
+            for page in AuditLog(self._sync, self._lists).pages(_intent(self._endpoint, self._route, {}), is_spent):
                 has_begun = True
                 yield page
         except ModeError as error:
@@ -105,7 +105,7 @@ class ListReader:
             ModeDoubtError: The list is empty, and Mode's counter says otherwise.
         """
         path_values = {name: str(values[name]) for name in route.placeholders}
-        intent, counter = _intent(self._endpoint, path_values), self._lists.counter(values)
+        intent, counter = _intent(self._endpoint, route, path_values), self._lists.counter(values)
         read_list = self._sync.client.read_list
         ask = partial(read_list, route, path_values, intent, expected=counter, counted_as=self._endpoint.name)
         fetched = ask(is_enough=self._is_enough(values))
@@ -212,9 +212,9 @@ def own_rows(route: Route, rows: list[Row]) -> list[Row]:
     return [row for row in rows if not (route.skip_type and row.get("type") == route.skip_type)]
 
 
-def _intent(endpoint: Endpoint, path_values: dict[str, str]) -> str:
+def _intent(endpoint: Endpoint, route: Route, path_values: dict[str, str]) -> str:
     """What one request is for, as it reads after "Could not"."""
-    if "username" in path_values:
+    if route.names_person:
         return "look up a person"
     owners = ", ".join(f"{spoken(name.removesuffix('_token'))} {value}" for name, value in path_values.items())
     return f"list {spoken(endpoint.name)}{f' of {owners}' if owners else ''}"

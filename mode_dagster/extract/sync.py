@@ -354,7 +354,7 @@ class Sync:
         first = {route.parent, *filter(None, [route.also])}
         if not table.due_lists.is_listing:
             first = {parent for parent in first if parent in selected or parent not in self.stored}
-        if "username" in route.placeholders:
+        if route.names_person:
             first |= selected - {table.endpoint.name}
         unread = {name for name in first if not self._tables[name].done}
         # a selected table's rows are its reader's, whoever hangs on them
