@@ -131,7 +131,7 @@ def _sync(context: dg.AssetExecutionContext, config: SyncConfig, workspace: Work
 
 def _say_plan(context: dg.AssetExecutionContext, workspace: Workspace, sync: Sync, selected: frozenset[str]) -> None:
     with errors_unwrapped():
-        plan = sync.make_plan(selected)
+        plan = sync.make_plan(selected, looks_ahead=True)
     context.log.info(f"dry run, nothing is loaded. {plan}")
     for table in plan.tables:
         key = workspace.table_key(table.table)

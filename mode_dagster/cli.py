@@ -136,7 +136,7 @@ def check(name: str) -> None:
 def plan(name: str) -> None:
     """Show what the next sync would ask for.
 
-    Reads the listings and loads nothing.
+    Reads the listings, before a first load also the newest runs of some reports, and loads nothing.
     """
     from mode_dagster.extract.faults import errors_unwrapped
     from mode_dagster.extract.sync import Sync
@@ -144,7 +144,7 @@ def plan(name: str) -> None:
 
     workspace = _workspace(name)
     with errors_unwrapped(), Sync(load_settings(workspace.section), pipeline=workspace.pipeline()) as sync:
-        planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS))
+        planned = sync.make_plan(frozenset(endpoint.name for endpoint in ENDPOINTS), looks_ahead=True)
         asked = sync.client.requests
     rows = [(row.table, f"{row.lists:,}", f"{row.due:,}", f"{row.requests:,}") for row in planned.tables]
     _show(("table", "lists", "due", "requests"), rows, numbers=3)

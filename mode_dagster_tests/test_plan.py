@@ -12,6 +12,7 @@ from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.plan import Plan, PlannedTable, duration
 from mode_dagster.extract.sync import Sync
 from mode_dagster.sandbox import Fault, serve
+from mode_dagster.settings import Listing
 from mode_dagster_tests.conftest import NOON, SMALL
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -170,6 +171,44 @@ def test_a_plan_alone_fetches_no_children(sandbox, reads):
         plan = sync.make_plan(frozenset(BY_NAME))
     assert plan.requests > 0
     assert {r.path.rsplit("/", 1)[-1] for r in sandbox.requests} == {"spaces", "reports", "datasets"}
+
+
+@pytest.mark.parametrize("listing", [Listing.COLLECTIONS, Listing.DISCOVERY])
+def test_a_plan_that_looks_ahead_estimates_query_runs_by_recent_runs(reads, listing):
+    old = timedelta(days=900)
+
+    def aged(body: dict) -> dict:
+        rows = body.get("_embedded", {}).get("reports", body.get("reports", []))
+        for row in rows:
+            row["created_at"] = (NOON - old).isoformat()
+        return body
+
+    with serve(replace(SMALL, reports=60, days=20)) as served:
+        served.faults.append(Fault(r"/reports", kind="edit", edit=aged))
+        settings = reads(served, listing=listing, query_run_days=7)
+        with Sync(settings, clock=served.world.now) as sync:
+            before = sync.make_plan(frozenset(BY_NAME))
+            asked = sync.requests
+            plan = sync.make_plan(frozenset(BY_NAME), looks_ahead=True)
+            assert 0 < sync.requests - asked <= 40, "a page of some reports"
+        due = [row for row in served.world.rows("runs") if row["created_at"] >= NOON - timedelta(days=7)]
+    (low, high) = (next(t.requests for t in each.tables if t.table == "query_runs") for each in (before, plan))
+    assert low < len(due) / 3, "spread over the life of the reports"
+    assert 0.8 < high / len(due) < 1.25
+
+
+def test_a_plan_that_looks_ahead_asks_for_nothing_where_runs_were_read(sandbox, load_from, reads):
+    load_from(sandbox)
+    with Sync(reads(sandbox), pipeline=mode_pipeline(), clock=sandbox.world.now) as sync:
+        sync.make_plan(frozenset(BY_NAME), looks_ahead=True)
+        assert not sync.client.adapter.sent["runs"]
+
+
+def test_a_plan_that_looks_ahead_takes_what_it_may_not_see_as_unknown(sandbox, reads):
+    sandbox.faults.append(Fault(r"/runs\?", status=403))
+    with Sync(reads(sandbox), clock=sandbox.world.now) as sync:
+        plan = sync.make_plan(frozenset(BY_NAME), looks_ahead=True)
+    assert {table.table: table.requests for table in plan.tables}["query_runs"] == 0
 
 
 def test_the_plan_of_some_reports_counts_no_query_runs_of_others(sandbox, load_from, reads):

@@ -7,17 +7,20 @@ Not here: deciding what is due (`ledger`, `table`), counting what was done (`tab
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mode_dagster.extract.client import PAGE
+from mode_dagster.extract.client import PAGE, FetchedList
 from mode_dagster.extract.endpoints import Endpoint
-from mode_dagster.extract.ledger import Values, is_known_empty, moment
+from mode_dagster.extract.ledger import Values, is_before, is_known_empty, moment
 from mode_dagster.extract.limiter import WINDOW_MARGIN
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
     from mode_dagster.extract.table import TableSync
+
+SAMPLED = 40
+"""Lists of runs of which a page is looked at for an estimate; so many give it to a fifth or so (docs/scale.md)."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,12 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
-def make_plan(sync: "Sync", tables: Sequence["TableSync"]) -> Plan:
-    """Counts what is due, and not read yet, for these tables."""
+def make_plan(sync: "Sync", tables: Sequence["TableSync"], *, looks_ahead: bool) -> Plan:
+    """Counts what is due, and not read yet, for these tables.
+
+    Args:
+        looks_ahead: Whether a page of some lists of runs is asked for where a first load can't be counted.
+    """
     reports = sync.parents.report_tokens()
     changed: set[str] = set()
     planned = []
@@ -94,7 +101,7 @@ def make_plan(sync: "Sync", tables: Sequence["TableSync"]) -> Plan:
         if parent is not None or is_of_people:
             requests = len(table.due_lists.preview(sync.table(route.parent)))
             if parent is not None and not is_of_people:
-                requests += _estimate_below(sync, table, parent)
+                requests += _estimate_below(sync, table, parent, looks_ahead=looks_ahead)
             planned.append(PlannedTable(table.endpoint.name, requests, requests, requests, 0))
             continue
         asked = [values for values in table.left if not is_known_empty(table.endpoint, values)]
@@ -117,12 +124,19 @@ def make_plan(sync: "Sync", tables: Sequence["TableSync"]) -> Plan:
     )
 
 
-def _estimate_below(sync: "Sync", table: "TableSync", parent: "TableSync") -> int:
+def _estimate_below(sync: "Sync", table: "TableSync", parent: "TableSync", *, looks_ahead: bool) -> int:
     """How many lists rows that are still to be read will bring, by Mode's counters; one each where there is none."""
+    asked = [
+        values
+        for values in parent.due
+        if not is_known_empty(parent.endpoint, values) and not is_known_empty(table.endpoint, values)
+    ]
     estimate = 0
-    for values in parent.due:
-        if is_known_empty(parent.endpoint, values) or is_known_empty(table.endpoint, values):
-            continue
+    if looks_ahead and parent.endpoint.history:
+        first = [values for values in asked if not parent.due_lists.is_incremental(values)]
+        estimate = _estimate_by_sample(sync, table, parent, first)
+        asked = [values for values in asked if parent.due_lists.is_incremental(values)]
+    for values in asked:
         count = parent.due_lists.counter(values)
         before = parent.due_lists.counted_before(values) if parent.due_lists.is_incremental(values) else 0
         new = 1 if count is None or before is None else max(count - before, 0)
@@ -130,6 +144,33 @@ def _estimate_below(sync: "Sync", table: "TableSync", parent: "TableSync") -> in
         share = min(_share_in_window(sync, each.endpoint, values) for each in (table, parent))
         estimate += math.ceil(new * share) if before == 0 else new
     return estimate
+
+
+def _estimate_by_sample(sync: "Sync", table: "TableSync", parent: "TableSync", first: Sequence[Values]) -> int:
+    """How many lists the runs of reports that were never read will bring, by the newest page of some of them.
+
+    Mode's counter of runs is of a report's whole life, and nothing tells which of them are recent.
+    """
+    # the lists are in the order of their last run: an even choice has its share of busy and of idle reports
+    sampled = first[:: -(-len(first) // SAMPLED) or 1]
+    pages = [page for page in sync.executor.map(parent.list_reader.first_page, sampled) if page is not None]
+    if not pages:
+        return 0
+    bounds = [since for each in (table, parent) if each.endpoint.days and (since := sync.since(each.endpoint.days))]
+    recent = sum(_recent_rows(sync, page, max(bounds, default=None)) for page in pages)
+    return math.ceil(recent / len(pages) * len(first))
+
+
+def _recent_rows(sync: "Sync", page: FetchedList, since: datetime | None) -> float:
+    """How many rows of a list are not older, by its newest page, whose pace those before it are taken to have."""
+    recent = sum(not is_before(row, since) for row in page.rows)
+    if recent < len(page.rows) or not page.is_cut:
+        return recent
+    oldest = moment(page.rows[-1].get("created_at"))
+    if since is None or oldest is None or oldest >= sync.now():
+        return page.total_count or recent
+    by_pace = recent * ((sync.now() - since) / (sync.now() - oldest))
+    return min(by_pace, page.total_count or by_pace)
 
 
 def _share_in_window(sync: "Sync", endpoint: Endpoint, values: Values) -> float:

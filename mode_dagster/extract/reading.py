@@ -74,6 +74,22 @@ class ListReader:
                 refused = self._tolerate(values, error, is_last=path == (self._route.fallback or path))
         return refused
 
+    def first_page(self, values: Values) -> FetchedList | None:
+        """The newest rows of a list, for an estimate; None where it was refused.
+
+        Raises:
+            ModeError: It could not be read, for another reason.
+        """
+        path_values = {name: str(values[name]) for name in self._route.placeholders}
+        intent, counted_as = _intent(self._endpoint, self._route, path_values), self._endpoint.name
+        try:
+            return self._sync.client.read_list(
+                self._route, path_values, intent, is_enough=lambda _: True, counted_as=counted_as
+            )
+        except ModeError as error:
+            self._tolerate(values, error, is_last=True)
+            return None
+
     def stream(self, is_spent: Callable[[], bool]) -> Iterator[list[Row] | int]:
         """The audit log page by page; or the status with which it was refused, where that is tolerated.
 

@@ -239,8 +239,11 @@ class Sync:
             return True
         return all(self._tables[name].done for name in selected)
 
-    def make_plan(self, selected: frozenset[str]) -> Plan:
+    def make_plan(self, selected: frozenset[str], *, looks_ahead: bool = False) -> Plan:
         """What is due, for each selected endpoint; reads the listings that it takes to know.
+
+        Args:
+            looks_ahead: Whether runs of some reports are looked at, too, where a first load can't be counted.
 
         Raises:
             ModeError: A listing could not be read.
@@ -255,7 +258,7 @@ class Sync:
                         self._finish(name)
         with self.stored.opened():
             self._refuse_unknown_reports()
-            return make_plan(self, tables)
+            return make_plan(self, tables, looks_ahead=looks_ahead)
 
     def pages(self, name: str, selected: frozenset[str]) -> Iterator[list[Row] | None]:
         """The rows of one table, list by list; None while a parent is still being read by its own reader.

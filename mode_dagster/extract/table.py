@@ -76,7 +76,7 @@ class TableSync:
         """
         self._sync = sync
         self._route = self.due_lists.route
-        self._list_reader = ListReader(sync, self.due_lists)
+        self.list_reader = ListReader(sync, self.due_lists)
         self._row_reader = RowReader(endpoint)
         self._kept = kept_for_children(endpoint)
         self._due: list[Values] | None = None
@@ -207,12 +207,12 @@ class TableSync:
 
     def _read_in_thread(self, values: Values) -> FetchedList | int | None:
         """One list, in a thread; the status with which it was refused; None where it was not asked for."""
-        if self._list_reader.is_pointless:
+        if self.list_reader.is_pointless:
             self.tally.note = "Mode says it has no such list; not asked for the rest of them"
             return None
         if self._must_stop():
             return None
-        return self._list_reader.read(values)
+        return self.list_reader.read(values)
 
     def _must_stop(self) -> bool:
         """Whether `max_requests` is reached; notes that it was the reason."""
@@ -230,7 +230,7 @@ class TableSync:
         if self._must_stop():
             return
         try:
-            for page in self._list_reader.stream(self._must_stop):
+            for page in self.list_reader.stream(self._must_stop):
                 if isinstance(page, int):
                     self._note_refusal(values, page)
                     if page == 400:
@@ -251,7 +251,7 @@ class TableSync:
 
     def _converted(self, values: Values, raw: list[Row]) -> list[Row]:
         """Mode's rows as rows of the table, without those that are older than wanted."""
-        since = self._list_reader.rows_since
+        since = self.list_reader.rows_since
         path_values = {name: values[name] for name in self._route.placeholders}
         rows = [
             self._row_reader.read(row, path_values) for row in own_rows(self._route, raw) if not is_before(row, since)
@@ -262,7 +262,7 @@ class TableSync:
     def _note_read(self, values: Values, rows: int, counted: int | None) -> None:
         """Notes a list that was read to its end."""
         self.tally.lists += 1
-        if self._list_reader.rows_since is None and not self.due_lists.is_incremental(values):
+        if self.list_reader.rows_since is None and not self.due_lists.is_incremental(values):
             self._count(values, counted, rows)
         if self._sync.reconcile and self.due_lists.seemed_unchanged(values):
             self.tally.missed += abs(rows - self.due_lists.stored_rows(values))
