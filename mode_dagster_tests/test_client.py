@@ -220,6 +220,15 @@ def test_a_next_page_is_asked_for_by_its_number_where_there_is_no_link(sandbox, 
     assert [request.query for request in sandbox.requests] == ["", asked]
 
 
+def test_a_flat_list_whose_server_names_no_next_page_is_read_until_nothing_new_comes(sandbox, client):
+    for page, body in ((r"flat$", '[{"token": "a"}]'), ("page=2", '[{"token": "b"}]'), ("page=3", '[{"token": "c"}]')):
+        sandbox.faults.append(Fault(page, kind="body", body=f'{{"things": {body}}}'))
+    sandbox.faults.append(Fault("page=4", kind="body", body='{"things": []}'))
+    route = Route("/{workspace}/flat", ("things",), Pager.NEXT)
+    assert [row["token"] for row in client.read_list(route, {}, "list things").rows] == ["a", "b", "c"]
+    assert len(sandbox.requests) == 4
+
+
 def test_a_later_page_that_is_refused_is_no_end_of_the_list(sandbox, client):
     sandbox.faults.append(Fault(r"/groups\?.*page=2", status=403))
     groups = BY_NAME["groups"].route(Listing.COLLECTIONS)

@@ -235,7 +235,7 @@ class ModeClient:
         query = {**route.params, **(params or {})}
         is_cursor = route.pager is Pager.CURSOR
         most = MOST_EVENT_PAGES if is_cursor else MOST_PAGES
-        seen, cursors = set[str](), set[str]()
+        seen, cursors, names_next = set[str](), set[str](), False
         for number in range(1, most + 1):
             try:
                 body = self.get(path, intent, query, batch=route.batch, counted_as=counted_as, shown=shown)
@@ -253,10 +253,9 @@ class ModeClient:
             seen = set(fresh) if is_cursor else seen | fresh.keys()
             fetched.take(body, is_list=number > 1 or has_list(body, route))
             followed = _follow(body, query, number) if is_cursor or route.pager is Pager.NEXT else {}
+            names_next = names_next or bool(followed) or "next_page" in body
             cursor = followed.get("next_token", "")
-            is_last = cursor in cursors or _is_end(
-                route.pager, fetched, len(page), len(fresh), followed, "next_page" in body
-            )
+            is_last = cursor in cursors or _is_end(route.pager, fetched, len(page), len(fresh), followed, names_next)
             yield page, list(fresh.values()), is_last
             if is_last:
                 return
@@ -309,7 +308,7 @@ class ModeClient:
 
 
 def _is_end(
-    pager: Pager, fetched: FetchedList, size: int, fresh: int, followed: Mapping[str, str], says_next: bool
+    pager: Pager, fetched: FetchedList, size: int, fresh: int, followed: Mapping[str, str], names_next: bool
 ) -> bool:
     """Whether the page just taken was the last one of a list.
 
@@ -318,7 +317,7 @@ def _is_end(
         size: How many rows the page has.
         fresh: How many of them were not there before.
         followed: The parameters of the next page that the page names; empty where it names none.
-        says_next: Whether it has a field for that, empty or not.
+        names_next: Whether it, or a page before it, has a field for that, empty or not.
     """
     if pager is Pager.CURSOR:
         return not followed or not (fresh or "next_token" in followed)
@@ -331,8 +330,8 @@ def _is_end(
         return True
     if pager is Pager.WHOLE:
         return size < SMALLEST_PAGE
-    # a first page without that field may come from a server that has none: ask once more and see
-    return pager is Pager.NEXT and not followed and (says_next or fetched.pages > 1)
+    # a server that never named a next page may know of none: go on until nothing new comes
+    return pager is Pager.NEXT and not followed and names_next
 
 
 def identity(row: Row) -> str:

@@ -41,7 +41,7 @@ class Pager(StrEnum):
     SINGLE = "single page"
     """The same full list whatever `page` says: ask once, unless counters say that there are more pages."""
     NEXT = "next_page"
-    """Follow `next_page` until it is gone; counters win where both are present."""
+    """Follow `next_page` until it is gone; counters win, and a list that never names one is read as UNSEEN."""
     CURSOR = "next_token"
     """Follow `next_token` until it is gone."""
     OBJECT = "object"
