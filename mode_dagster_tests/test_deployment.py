@@ -1,5 +1,6 @@
 """What deploy/ ships: files that fit together, and the processes of compose.yaml through a bad day."""
 
+import inspect
 import json
 import logging
 import os
@@ -15,12 +16,15 @@ import dagster as dg
 import duckdb
 import pytest
 import yaml
-from dagster._core.launcher import WorkerStatus
+from dagster._core.errors import DagsterLaunchFailedError, DagsterUserCodeUnreachableError
+from dagster._core.launcher import DefaultRunLauncher, WorkerStatus
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._daemon.monitoring.run_monitoring import monitor_started_run
+from dagster._grpc.server import DagsterApiServer
 
 from mode_dagster.extract.endpoints import ENDPOINTS
+from mode_dagster.run_launcher import IT_SHUTS_DOWN, WatchedRunLauncher
 from mode_dagster.sandbox import serve
 from mode_dagster.settings import ENV_PREFIX
 from mode_dagster_tests.conftest import SMALL
@@ -142,6 +146,25 @@ def test_a_run_that_was_lost_with_its_code_server_is_failed_at_the_next_look(tmp
             restarted.kill()
         assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
         assert worker_status(instance, run.run_id) is WorkerStatus.RUNNING, "what has ended is not asked for"
+
+
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [
+        (f"Tried to start a run on a server {IT_SHUTS_DOWN}", DagsterUserCodeUnreachableError),
+        ("no such job", DagsterLaunchFailedError),
+    ],
+)
+def test_a_run_whose_code_server_is_about_to_go_returns_to_the_queue(monkeypatch, answer, raised):
+    def refuse(*_):
+        raise DagsterLaunchFailedError(answer)
+
+    monkeypatch.setattr(DefaultRunLauncher, "launch_run", refuse)
+    with pytest.raises(raised, match=answer):
+        WatchedRunLauncher().launch_run(None)
+    assert IT_SHUTS_DOWN in inspect.getsource(DagsterApiServer.StartRun), "Dagster's own words"
+    queue = yaml.safe_load((DEPLOY / "dagster.yaml").read_text(encoding="utf-8"))["run_queue"]
+    assert queue["max_user_code_failure_retries"] * queue["user_code_failure_retry_delay"] == 600
 
 
 def test_the_image_starts_what_compose_starts():
