@@ -5,8 +5,10 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -267,6 +269,29 @@ def test_systemd_starts_what_compose_starts():
     code = (DEPLOY / "systemd/mode-dagster-code.service").read_text(encoding="utf-8")
     assert lines_of("TimeoutStopSec", code) == ["15min"]
     assert COMPOSE["services"]["code"]["stop_grace_period"] == "15m"
+    assert lines_of("OOMPolicy", code) == ["continue"], "a run that is killed for its memory takes no other with it"
+
+
+def test_systemd_kills_nobody_for_a_call_to_the_kernel():
+    for unit in (DEPLOY / "systemd").iterdir():
+        text = unit.read_text(encoding="utf-8")
+        # V8, which draws the charts, calls those of @pkey, which are not in @system-service
+        assert lines_of("SystemCallFilter", text) == ["@system-service @pkey"]
+        assert lines_of("SystemCallErrorNumber", text) == ["EPERM"]
+
+
+def test_systemd_waits_until_the_code_server_listens():
+    (wait,) = lines_of("ExecStartPost", (DEPLOY / "systemd/mode-dagster-code.service").read_text(encoding="utf-8"))
+    port = free_port()
+    command = shlex.split(wait.replace("4000", str(port)))
+    waiting = subprocess.Popen(command)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.2)
+        with socket.create_server((HOST, port)):
+            assert waiting.wait(10) == 0
+    finally:
+        waiting.kill()
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
