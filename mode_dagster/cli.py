@@ -121,10 +121,12 @@ def endpoints() -> None:
 def check(name: str) -> None:
     """Check settings, destination, and what this API key can read."""
     from mode_dagster.extract.probe import probe
+    from mode_dagster.operation import load_operation
     from mode_dagster.settings import load_settings
 
     workspace = _workspace(name)
     settings, destination = load_settings(workspace.section), _destination(workspace)
+    load_operation(workspace.section, with_secrets=True)
     results = [*probe(settings), destination]
     _show(("what", "answer", "what to do"), [(result.what, result.answer, result.advice) for result in results])
     if not all(result.good for result in results if result.needed):

@@ -137,6 +137,14 @@ def test_check_fails_although_another_listing_could_be_read(call, sandbox, reads
 
 
 def test_check_names_missing_settings(call):
+def test_check_fails_where_the_definitions_would_not_load(call, sandbox, reads, monkeypatch):
+    reads(sandbox)
+    monkeypatch.setenv("SOURCES__MODE_ANALYTICS_SOURCE__SYNC_CRON", "every day")
+    result = call("check")
+    assert result.exit_code == 1
+    assert "sync_cron: 'every day' is not a cron expression" in result.output
+
+
     result = call("check")
     assert result.exit_code == 1
     assert "workspace: not set" in result.output
