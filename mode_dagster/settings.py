@@ -40,6 +40,8 @@ ENV_PREFIX = env_prefix(SECTION)
 """How those of the only workspace do."""
 ALIKE = 0.92
 """How alike two names must be (1 for the same), for the one to be the other mistyped."""
+MISPLACED = ("source.mode_analytics_source", "mode_analytics_source")
+"""Where dlt looks for nothing of ours."""
 SANDBOX = "sandbox"
 """Value of `base_url` that means the bundled sandbox."""
 DEFAULT_BASE_URL = "https://app.mode.com/api"
@@ -344,7 +346,8 @@ def _mistyped_sections() -> list[str]:
     likely = [begun[match] for match in difflib.get_close_matches(prefix, begun, cutoff=ALIKE)]
     problems = [f"{name}: no such setting; did you mean {prefix}<NAME>?" for name in sorted(likely)]
     likely = difflib.get_close_matches(last, _in_files(above).keys() - {last}, cutoff=ALIKE)
-    return problems + [f"[{above}.{name}]: no such setting; did you mean [{SECTION}]?" for name in sorted(likely)]
+    found = [f"{above}.{name}" for name in sorted(likely)] + [name for name in MISPLACED if _in_files(name)]
+    return problems + [f"[{name}]: no such setting; did you mean [{SECTION}]?" for name in found]
 
 
 def _in_files(section: str) -> dict[str, Any]:

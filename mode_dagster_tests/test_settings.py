@@ -113,9 +113,12 @@ def test_a_mistyped_section_of_the_environment_is_named(monkeypatch, name, rest)
         load_settings()
 
 
-def test_a_mistyped_section_of_a_file_is_named(dlt_files):
-    dlt_files(secrets='[sources.mode_analytic_source]\nworkspace = "acme"\n')
-    with pytest.raises(ModeConfigError, match=r"\[sources.mode_analytic_source\]: no such setting; did you mean"):
+@pytest.mark.parametrize(
+    "section", ["sources.mode_analytic_source", "source.mode_analytics_source", "mode_analytics_source"]
+)
+def test_a_mistyped_section_of_a_file_is_named(dlt_files, section):
+    dlt_files(secrets=f'[{section}]\nworkspace = "acme"\n')
+    with pytest.raises(ModeConfigError, match=rf"\[{section}\]: no such setting; did you mean"):
         load_settings()
 
 
