@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import dlt
-from dlt.common.configuration.exceptions import ConfigProviderException
 from dlt.common.typing import AnyType
 
+from mode_dagster.extract.destination import read_setting
 from mode_dagster.extract.endpoints import Listing
 from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.extract.personal import PersonalData
@@ -212,11 +212,8 @@ def read_values(
 
 
 def _read(key: str, with_secrets: bool) -> Any:
-    try:
-        found: Any = dlt.secrets.get(key) if with_secrets else None
-        return dlt.config.get(key) if found is None else found
-    except ConfigProviderException as error:
-        raise ModeConfigError(f"Could not read the setting {key}: {error}") from None
+    found = read_setting(key, secret=True) if with_secrets else None
+    return read_setting(key) if found is None else found
 
 
 def _text(raw: Any) -> str:

@@ -214,6 +214,17 @@ def test_a_load_without_dagster_names_a_destination_that_is_none(run):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [("mode_dagster.extract", "spaces"), ("mode_dagster.cli", "answers")])
+def test_a_file_that_is_no_toml_is_named_without_a_traceback(run, tmp_path, command):
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt/secrets.toml").write_text("username = no quotes\n")
+    done = run(*command)
+    assert done.returncode == 1
+    assert "secrets.toml" in done.stderr
+    assert "at line 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_load_without_dagster_ends_with_1_and_the_tables_that_were_not_loaded(sandbox, reads, capsys):
     sandbox.faults.append(Fault("/definitions", status=500))
     reads(sandbox)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.configuration.exceptions import ConfigProviderException
 
 from mode_dagster.extract.errors import ModeConfigError
 
@@ -19,14 +20,26 @@ DESTINATIONS = ("duckdb", "motherduck", "filesystem", "postgres", "redshift", "s
 """What the tables can be loaded into; docs/destinations.md says what was tried."""
 
 
+def read_setting(key: str, *, secret: bool = False) -> Any:
+    """What dlt finds for a key in the environment and its files, and, for a secret, in a vault.
+
+    Raises:
+        ModeConfigError: A file is not TOML, or a vault does not respond.
+    """
+    try:
+        return (dlt.secrets if secret else dlt.config).get(key)
+    except ConfigProviderException as error:
+        raise ModeConfigError(f"Could not read the setting {key}: {error}") from None
+
+
 def database_path() -> str:
     """The DuckDB file: as `destination.duckdb.credentials` says, else in the current folder.
 
     Absolute, because dlt would look for a relative one where the pipeline was first used, be it another checkout.
     """
-    configured: Any = dlt.secrets.get("destination.duckdb.credentials")
+    configured = read_setting("destination.duckdb.credentials", secret=True)
     if configured is None or isinstance(configured, Mapping):  # dlt takes a table of fields, too
-        configured = dlt.secrets.get("destination.duckdb.credentials.database")
+        configured = read_setting("destination.duckdb.credentials.database", secret=True)
     return str(Path(str(configured).removeprefix("duckdb:///") if configured else DATABASE).absolute())
 
 
@@ -37,7 +50,7 @@ def destination_type() -> str:
         ModeConfigError: It is none of those that this project knows.
     """
     keys = (f"pipelines.{PIPELINE}.destination_type", "pipelines.destination_type", "destination_type")
-    found = next(filter(None, map(dlt.config.get, keys)), "duckdb")
+    found = next(filter(None, map(read_setting, keys)), "duckdb")
     if found not in DESTINATIONS:
         raise ModeConfigError(
             f"Could not use the destination {str(found)[:50]!r}. "
@@ -57,7 +70,7 @@ def load_options() -> dict[str, Any]:
     Raises:
         ModeConfigError: It is none that works.
     """
-    found: Any = dlt.config.get("destination.filesystem.table_format")
+    found = read_setting("destination.filesystem.table_format")
     if destination_type() != "filesystem" or not found:
         return {}
     if found != "delta":
