@@ -246,7 +246,12 @@ def test_a_load_without_dagster_tells_what_mode_refused(sandbox, reads, capsys):
     assert "Stopped at max_requests; the next sync goes on from there.\n" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal, which Windows has none of")
+def test_a_load_without_dagster_names_a_table_that_is_none(capsys):
+    with pytest.raises(SystemExit):
+        extract.main(["spaces", "report"])
+    assert "no such table: report (choose from workspaces, " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("table", ["report", "runs"])
 def test_a_table_that_can_not_shrink_is_refused_without_dagster_too(capsys, table):
     with pytest.raises(SystemExit):
@@ -254,6 +259,7 @@ def test_a_table_that_can_not_shrink_is_refused_without_dagster_too(capsys, tabl
     assert f"invalid choice: '{table}'" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal, which Windows has none of")
 def test_a_load_on_a_terminal_shows_how_many_requests_are_done(reads, monkeypatch, query):
     ours, theirs = os.openpty()
     monkeypatch.setenv("COLUMNS", "100")

@@ -27,7 +27,7 @@ INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Runs one load; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mode_dagster.extract", description="Load Mode without Dagster.")
-    parser.add_argument("tables", nargs="*", choices=[[], *BY_NAME], help="tables to load; all without any")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help="tables to load; all without any")
     parser.add_argument("--reconcile", action="store_true", help="read everything, whether it moved or not")
     parser.add_argument(
         "--accept-shrunk",
@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="listings that may be shorter",
     )
     options = parser.parse_args(arguments)
+    if unknown := [name for name in options.tables if name not in BY_NAME]:
+        parser.error(f"no such table: {', '.join(unknown)} (choose from {', '.join(BY_NAME)})")
     # as `dagster` and `mode-dagster` do: it wins over the environment
     load_dotenv(Path.cwd() / ".env", override=True)
     try:
