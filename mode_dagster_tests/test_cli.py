@@ -4,6 +4,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -202,6 +203,7 @@ def test_check_fails_where_the_destination_cannot_be_used(call, sandbox, reads, 
     ("spoil", "code", "said"),
     [
         pytest.param(lambda path: path.write_bytes(b"Dear diary, " * 1000), 1, "itisnoDuckDBfile", id="none"),
+        pytest.param(Path.mkdir, 1, "itisafolder", id="folder"),
         pytest.param(lambda path: duckdb.connect(str(path)), 0, "anotherprogramhasitopen", id="open"),
     ],
 )

@@ -27,6 +27,7 @@ FILE_FAULTS = {
     r"No space left|File too large|[Qq]uota exceeded": "the disk is full. Make room and run again; what was loaded is "
     "intact, and what was fetched is loaded first.",
     r"[Pp]ermission denied|[Rr]ead-only": "it may not be written. Give this user the right to write it and its folder.",
+    r"Is a directory": "it is a folder. Name a file in DESTINATION__DUCKDB__CREDENTIALS.",
     r"Cannot open file .*No such file or directory": "its folder is not there. Make it, or name another file in "
     "DESTINATION__DUCKDB__CREDENTIALS.",
 }

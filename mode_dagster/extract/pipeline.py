@@ -126,7 +126,7 @@ def read_file(path: str) -> Iterator[DuckDBWarehouse]:
     Raises:
         NoWarehouseError: It is not there, somebody is writing it, or it can't be used.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise NoWarehouseError(f"There is no file {path} yet.")
     try:
         connection = connect(path, read_only=True)
