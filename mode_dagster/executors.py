@@ -51,6 +51,7 @@ def _from_library(module: str, name: str, extra: str) -> dg.ExecutorDefinition:
     except ImportError as error:
         raise ModeConfigError(
             f"Could not use the executor {extra}: {module} is not installed. "
-            f"Install the extra {extra} (pip install 'mode-dagster[{extra}]') wherever this project is loaded."
+            f"Install the extra {extra} of mode-dagster (in a clone: .venv/bin/python -m pip install -e '.[{extra}]') "
+            "wherever this project is loaded."
         ) from error
     return found

@@ -87,10 +87,10 @@ def _out_of_reach(failed: BaseException) -> ModeError | None:
 def _not_installed(missing: MissingDependencyException) -> ModeConfigError:
     """Which driver is missing, by the extra of this package that brings it."""
     named = re.search(r"\[(\w+)\]", " ".join(missing.dependencies))
-    extra = named[1] if named else destination_type()
+    extra = EXTRAS.get(found := named[1] if named else destination_type(), found)
     return ModeConfigError(
         f"Could not use the destination {destination_type()}: its driver is not installed. "
-        f"pip install 'mode-dagster[{EXTRAS.get(extra, extra)}]'."
+        f"Install the extra {extra} of mode-dagster (in a clone: .venv/bin/python -m pip install -e '.[{extra}]')."
     )
 
 
