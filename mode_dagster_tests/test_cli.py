@@ -126,7 +126,7 @@ def test_check_fails_where_the_listing_that_is_set_cannot_be_read(call, sandbox,
     reads(sandbox, workspace="acmee")
     result = call("check")
     assert result.exit_code == 1
-    assert "check the setting workspace" in result.output
+    assert "check the settings workspace and base_url" in result.output
 
 
 def test_check_fails_although_another_listing_could_be_read(call, sandbox, reads):
@@ -137,7 +137,6 @@ def test_check_fails_although_another_listing_could_be_read(call, sandbox, reads
     assert "listing discovery" in result.output
 
 
-def test_check_names_missing_settings(call):
 def test_check_fails_where_the_definitions_would_not_load(call, sandbox, reads, monkeypatch):
     reads(sandbox)
     monkeypatch.setenv("SOURCES__MODE_ANALYTICS_SOURCE__SYNC_CRON", "every day")
@@ -146,6 +145,7 @@ def test_check_fails_where_the_definitions_would_not_load(call, sandbox, reads, 
     assert "sync_cron: 'every day' is not a cron expression" in result.output
 
 
+def test_check_names_missing_settings(call):
     result = call("check")
     assert result.exit_code == 1
     assert "workspace: not set" in result.output

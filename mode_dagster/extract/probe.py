@@ -96,7 +96,7 @@ def _advice(endpoint: Endpoint, route: Route, error: ModeError) -> str:
     if error.status == 404 and route.pager is Pager.NEXT:
         return NO_FLAT_LIST
     if error.status == 404 and endpoint.name in ("spaces", "reports"):
-        return "is 404 for this workspace: check the setting workspace"
+        return "check the settings workspace and base_url"
     return "the table stays empty"
 
 
