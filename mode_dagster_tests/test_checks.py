@@ -17,6 +17,7 @@ from mode_dagster.workspace import Workspace
 from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.known_rows import known_rows
 from mode_dagster_tests.loaded_file import File, file
+from mode_dagster_tests.test_freshness import BEHIND
 
 __all__ = ["file"]
 
@@ -114,6 +115,12 @@ def test_a_check_finds_what_is_broken_in_its_way_and_no_other_does(file: File, t
     assert [name for name, finding in found.items() if not finding.passed] == [check]
     assert found[check].rows
     assert len(found[check].rows) <= 20
+
+
+def test_every_check_is_broken_by_some_data():
+    broken = {check for _, check, _ in [*BROKEN, *BEHIND]}
+    untried = {check.name for table in ALL for check in checks_of(table)} - broken
+    assert not untried, "each check needs data that it fails on, in BROKEN here or in BEHIND of test_freshness.py"
 
 
 FINE = {

@@ -22,7 +22,7 @@ WRITTEN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/REA
 
 @pytest.mark.parametrize("name", pages())
 def test_generated_pages_are_current(name):
-    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == pages()[name], "run `make docs`"
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == pages()[name], "run `.venv/bin/mode-dagster docs docs`"
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
@@ -45,6 +45,13 @@ def test_every_command_and_make_target_is_in_the_readme():
         assert f"mode-dagster {command}" in readme or f"mode-dagster {command}" in makefile, command
     for target in ("setup", "demo", "ui", "test"):
         assert f"make {target}" in readme
+
+
+def test_the_number_of_tables_is_that_of_the_catalogue():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = re.findall(r"(\d+) tables|\| tables \| (\d+) \|", readme)
+    assert said
+    assert {first or second for first, second in said} == {str(len(ENDPOINTS))}, "README.md says otherwise"
 
 
 def test_every_table_is_in_the_drawing_and_boxes_keep_apart():

@@ -13,6 +13,7 @@ from mode_dagster.warehouse import DuckDBWarehouse
 from mode_dagster.workspace import Workspace
 from mode_dagster_tests.conftest import NOON
 from mode_dagster_tests.known_rows import found, known_rows
+from mode_dagster_tests.test_models_usage import USAGE
 
 ONLY = Workspace()
 
@@ -574,6 +575,11 @@ def test_a_broken_row_breaks_its_check_and_no_other(model, check, fault):
 def test_every_check_of_these_models_has_a_row_that_breaks_it():
     broken = {case[:2] for case in test_a_broken_row_breaks_its_check_and_no_other.pytestmark[0].args[1]}
     assert broken == {(model, check) for model in MINE for check in MODELS[model].checks}
+
+
+def test_every_model_has_tests_on_known_rows():
+    untested = {*MODELS} - {*MINE, *USAGE, "table_usage", "time_zones"}  # these two: test_references, test_models_usage
+    assert not untested, "test it on known rows: in MINE here, or in USAGE of test_models_usage"
 
 
 # all of them on the sandbox
