@@ -9,34 +9,21 @@ from dataclasses import dataclass
 from sqlglot import exp
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
+SAME = (
+    *("athena", "bigquery", "clickhouse", "databricks", "dremio", "druid", "duckdb", "hive", "mysql", "oracle"),
+    *("postgres", "presto", "redshift", "singlestore", "snowflake", "spark", "sqlite", "teradata", "trino"),
+)
+"""Adapters that sqlglot calls as Mode does."""
 ADAPTERS = {
-    "athena": "athena",
+    **{name: name for name in SAME},
     "azuresynapse": "tsql",
-    "bigquery": "bigquery",
-    "clickhouse": "clickhouse",
-    "databricks": "databricks",
-    "dremio": "dremio",
-    "druid": "druid",
-    "duckdb": "duckdb",
-    "hive": "hive",
     "impala": "hive",
     "mariadb": "mysql",
-    "mysql": "mysql",
-    "oracle": "oracle",
     "oracledb": "oracle",
-    "postgres": "postgres",
     "postgresql": "postgres",
-    "presto": "presto",
-    "redshift": "redshift",
-    "singlestore": "singlestore",
-    "snowflake": "snowflake",
-    "spark": "spark",
-    "sqlite": "sqlite",
     "sqlserver": "tsql",
     "synapse": "tsql",
-    "teradata": "teradata",
     "treasuredata": "presto",
-    "trino": "trino",
     "vertica": "postgres",
 }
 GENERIC = ""
