@@ -7,12 +7,11 @@ Not here: all the rest that the models tell (`workspace_report`, docs/models.md)
 # ruff: noqa: S608 - names are the workspace's own
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from mode_dagster.extract.errors import ModeError
 from mode_dagster.models import ModelError
 from mode_dagster.warehouse import Warehouse, WarehouseError, is_made
-from mode_dagster.wording import one_line, words
+from mode_dagster.wording import clock, one_line, words
 from mode_dagster.workspace import Workspace
 from mode_dagster.workspace_report.facts import Facts, Row, read_facts
 
@@ -58,7 +57,7 @@ def _failing(facts: Facts) -> str:
     worst = max(facts.failing, key=lambda report: report["failing_streak"])
     why = ": ".join(filter(None, [worst["last_error_code"], worst["last_error_message"]]))
     return (
-        f"{_name(worst)}: {words(worst['failing_streak'], 'run')} failed since {_time(worst['failing_since'])}"
+        f"{_name(worst)}: {words(worst['failing_streak'], 'run')} failed since {clock(worst['failing_since'])}"
         f"{f' ({why})' if why else ''}. Failing now: {words(len(facts.failing), 'report')}."
     )
 
@@ -114,7 +113,3 @@ def _costliest_schedules(warehouse: Warehouse, workspace: Workspace) -> Sequence
 
 def _name(report: Row) -> str:
     return report["report_name"] or "(no name)"
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

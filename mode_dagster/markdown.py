@@ -1,10 +1,10 @@
-"""Rows as a Markdown table that whatever people write into Mode can't break out of.
+"""Tables in Markdown, which whatever people write into Mode can't break out of.
 
-Here: escaping of cells.
+Here: cells put together, and escaped.
 Not here: which rows to show.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,10 +16,13 @@ MARKUP = frozenset("\\`*_{}[]<>()#!|~&$")
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table for an asset's page; says so when there are no rows."""
-    if not rows:
-        return "No rows."
-    head, *body = [[_cell(value) for value in line] for line in (columns, *rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(columns), *body))
+    return table([*map(_cell, columns)], (map(_cell, row) for row in rows)) if rows else "No rows."
+
+
+def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table whose cells are Markdown already."""
+    first, *others = (f"| {' | '.join(cells)} |" for cells in (head, *rows))
+    return "\n".join([first, f"|{'---|' * len(head)}", *others])
 
 
 def _cell(value: Any) -> str:

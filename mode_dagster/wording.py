@@ -1,13 +1,20 @@
-"""How numbers and other people's texts are put into a sentence.
+"""How numbers, times and other people's texts are put into a sentence.
 
 Here: what is said the same way on an asset's page, in the terminal and in an alert.
 Not here: Markdown (`markdown`), HTML (`workspace_report.page`).
 """
 
+from datetime import UTC, datetime
+
 
 def words(count: int, one: str, many: str = "") -> str:
     """`1,204 rows`, `1 row`."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def clock(moment: datetime | None) -> str:
+    """A point in time as people read it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else "unknown"
 
 
 def one_line(text: str, longest: int) -> str:

@@ -6,13 +6,14 @@ Not here: what was told before (`sensors`), when a report fails (the model `repo
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
-from mode_dagster.alerts.webhook import Message, clock, escaped, link
+from mode_dagster.alerts.webhook import Message, escaped, link
 from mode_dagster.warehouse.sql import literal
+from mode_dagster.wording import clock
 from mode_dagster.workspace import Workspace
 
 REPORTS_TOLD = 20
@@ -68,6 +69,11 @@ class Report:
     error_code: str
     error: str
 
+    @property
+    def does(self) -> str:
+        """What it does now, and since when."""
+        return f"works again since {clock(self.last_success)}" if self.works else f"fails since {clock(self.since)}"
+
 
 def failing_reports(workspace: Workspace, told: Collection[str] = ()) -> list[Report]:
     """Reports that used to work and fail now, the newest failure first, and those of `told` whether they fail or not.
@@ -82,13 +88,7 @@ def failing_reports(workspace: Workspace, told: Collection[str] = ()) -> list[Re
     told_to_fail = ", ".join(map(literal, told)) or "NULL"
     query = QUERY.format(marts=workspace.marts, dataset=workspace.dataset, told=told_to_fail)
     with workspace.read() as warehouse:
-        return [
-            Report(**{name: _in_utc(value) for name, value in row.items()}) for row in warehouse.query(query).by_name()
-        ]
-
-
-def _in_utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
+        return [Report(**row) for row in warehouse.query(query).by_name()]
 
 
 def reports_message(began: Sequence[Report], again: Sequence[Report]) -> Message:
@@ -99,21 +99,19 @@ def reports_message(began: Sequence[Report], again: Sequence[Report]) -> Message
     ]
     return Message(
         ", ".join(count for count in counts if count),
-        [*map(_failing, began[:REPORTS_TOLD]), *_rest(began), *map(_working, again[:REPORTS_TOLD]), *_rest(again)],
+        [*map(_section, began[:REPORTS_TOLD]), *_rest(began), *map(_section, again[:REPORTS_TOLD]), *_rest(again)],
     )
 
 
-def _failing(report: Report) -> str:
+def _section(report: Report) -> str:
+    says = f"{link(report.address, report.name)} {report.does}"
+    if report.works:
+        return says
     why = " · ".join(part for part in (report.query, report.error_code, report.error) if part)
     return (
-        f"{link(report.address, report.name)} fails since {clock(report.since)}\n"
-        f"owner {escaped(report.owner or 'unknown')} · last success {clock(report.last_success)}\n"
+        f"{says}\nowner {escaped(report.owner or 'unknown')} · last success {clock(report.last_success)}\n"
         f"{escaped(why or 'Why is not loaded.')}"
     )
-
-
-def _working(report: Report) -> str:
-    return f"{link(report.address, report.name)} works again since {clock(report.last_success)}"
 
 
 def _rest(reports: Sequence[Report]) -> list[str]:
@@ -124,7 +122,7 @@ def _rest(reports: Sequence[Report]) -> list[str]:
 def observations(key: dg.AssetKey, reports: Sequence[Report]) -> list[dg.AssetObservation]:
     """One for each report, and one for all that are too many."""
     shown = [
-        dg.AssetObservation(key, description=_says(report), metadata=_metadata(report))
+        dg.AssetObservation(key, description=f"{report.name} {report.does}", metadata=_metadata(report))
         for report in reports[:REPORTS_TOLD]
     ]
     rest = reports[REPORTS_TOLD:]
@@ -135,12 +133,6 @@ def observations(key: dg.AssetKey, reports: Sequence[Report]) -> list[dg.AssetOb
             dg.AssetObservation(key, description=f"{len(rest)} more reports {verb}", metadata={"reports": names})
         )
     return shown
-
-
-def _says(report: Report) -> str:
-    if report.works:
-        return f"{report.name} works again since {clock(report.last_success)}"
-    return f"{report.name} fails since {clock(report.since)}"
 
 
 def _metadata(report: Report) -> dict[str, Any]:

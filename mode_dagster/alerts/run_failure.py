@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from mode_dagster.alerts.webhook import Message, clock, escaped, link
+from mode_dagster.alerts.webhook import Message, escaped, link
+from mode_dagster.wording import clock
 from mode_dagster.workspace import Workspace
 
 AD_HOC = "__ASSET_JOB"

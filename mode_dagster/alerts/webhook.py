@@ -1,6 +1,6 @@
 """A message for people, as Slack and what understands its JSON take it.
 
-Here: escaping, times, cutting to Slack's lengths, posting with a few tries.
+Here: escaping, cutting to Slack's lengths, posting with a few tries.
 Not here: what is told, and when (`sensors`).
 
 The webhook's address is a secret: it is in no message, and requests' own error texts, which hold it, are not passed on.
@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import requests
@@ -67,11 +66,6 @@ def link(address: str, text: str) -> str:
     if not re.match(r"https?://", address):
         return escaped(text)
     return f"<{escaped(address).replace('|', '%7C')}|{escaped(text).replace('|', '¦')}>"
-
-
-def clock(moment: datetime | None) -> str:
-    """A point in time as people read it."""
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "unknown"
 
 
 def post(address: str, message: Message, timeout: float = TIMEOUT) -> None:

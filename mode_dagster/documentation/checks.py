@@ -9,10 +9,11 @@ from datetime import timedelta
 
 from mode_dagster.checks import checks_of
 from mode_dagster.checks.loaded import Check
-from mode_dagster.documentation.page import GENERATED, table
+from mode_dagster.documentation.page import GENERATED
 from mode_dagster.extract.endpoints import ENDPOINTS, Family
 from mode_dagster.extract.ledger import LEDGER
 from mode_dagster.freshness import LIMITS
+from mode_dagster.markdown import table
 
 
 def checks_page() -> str:

@@ -6,7 +6,8 @@ Not here: questions with their answers (docs/models.md, which people write and a
 
 from collections.abc import Sequence
 
-from mode_dagster.documentation.page import GENERATED, plain, table
+from mode_dagster.documentation.page import GENERATED, plain
+from mode_dagster.markdown import table
 from mode_dagster.models import MODELS, Model
 from mode_dagster.models.statement import reads
 from mode_dagster.references.tables import DESCRIBED, DESCRIPTIONS

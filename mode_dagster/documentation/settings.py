@@ -6,8 +6,9 @@ Not here: reading them (`mode_dagster.settings`).
 
 from dataclasses import fields
 
-from mode_dagster.documentation.page import GENERATED, plain, table
+from mode_dagster.documentation.page import GENERATED, plain
 from mode_dagster.extract.destination import DESTINATIONS
+from mode_dagster.markdown import table
 from mode_dagster.settings import ENV_PREFIX, SECTION, Operation, Settings
 
 

@@ -6,9 +6,10 @@ Not here: the drawing in it (`diagram`), what is checked (`checks`).
 
 from collections.abc import Iterable
 
-from mode_dagster.documentation.page import GENERATED, table
+from mode_dagster.documentation.page import GENERATED
 from mode_dagster.extract.endpoints import ENDPOINTS, Column, Endpoint
 from mode_dagster.extract.ledger import LEDGER, LEDGER_COLUMNS, LEDGER_MEANING
+from mode_dagster.markdown import table
 from mode_dagster.translator import how_it_is_read, upstream
 
 DRAWING = """Lines lead from a table to those whose rows belong to one of its rows.
