@@ -26,13 +26,7 @@ class ProjectExistsError(Exception):
 
 
 def make_project(folder: Path) -> list[Path]:
-    """Writes a project that runs as it is, on the bundled sandbox.
-
-    Args:
-        folder: Where to; made if it is not there.
-
-    Returns:
-        What was written.
+    """Writes a project that runs as it is, on the bundled sandbox, and gives its files.
 
     Raises:
         ProjectExistsError: A file of that name is there; nothing was written.

@@ -30,12 +30,7 @@ def mart_spec(
     metadata: Mapping[str, Any] | None = None,
     code_version: str | None = None,
 ) -> dg.AssetSpec:
-    """The asset `mode_marts/<name>`, made of what follows the daily load.
-
-    Args:
-        name: The last part of its key.
-        kind: What makes it, or what it is, as its badge says.
-    """
+    """The asset `mode_marts/<name>`, made of what follows the daily load; its badge says `kind`."""
     return dg.AssetSpec(
         workspace.model_key(name),
         deps=deps,
