@@ -76,6 +76,16 @@ def test_the_drawing_tells_what_to_join_by():
     assert joins(BY_NAME["spaces"]) == {}
 
 
+def test_what_all_hangs_on_can_be_read_in_an_afternoon():
+    _, section = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("\n## Reading the code\n")
+    named = re.findall(r"`([\w/]+\.py)`", section)
+    texts = {name: (ROOT / "mode_dagster" / name).read_text(encoding="utf-8") for name in named}
+    head, _, _ = texts["extract/endpoints.py"].partition(" = Endpoint(\n")
+    assert sum(len(text.splitlines()) for text in {**texts, "extract/endpoints.py": head}.values()) < 4_000
+    folders = {*re.findall(r"`(\w+)/`", section)} - {"mode_dagster"}
+    assert all((ROOT / "mode_dagster" / folder).is_dir() for folder in folders)
+
+
 def test_every_setting_is_documented():
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert all(f"| `{setting.name}` |" in page for setting in fields(Settings))
