@@ -32,7 +32,11 @@ BATCH = 5_000
 def move(file: Path, workspace: Workspace) -> Mapping[str, int]:
     """Copies everything that can't be fetched or computed again into the destination that is set; the file stays.
 
-    Gives how many rows were copied, by table.
+    Args:
+        file: The DuckDB file that was loaded into so far.
+
+    Returns:
+        How many rows were copied, by table.
 
     Raises:
         ModeConfigError: The file is not there, is the destination itself or has nothing of this project, or the

@@ -26,7 +26,13 @@ class ProjectExistsError(Exception):
 
 
 def make_project(folder: Path) -> list[Path]:
-    """Writes a project that runs as it is, on the bundled sandbox, and gives its files.
+    """Writes a project that runs as it is, on the bundled sandbox.
+
+    Args:
+        folder: Where to; made if it is not there.
+
+    Returns:
+        What was written.
 
     Raises:
         ProjectExistsError: A file of that name is there; nothing was written.

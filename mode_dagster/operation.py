@@ -14,7 +14,11 @@ from mode_dagster.settings import SECTION, Operation, explain, is_address, read_
 
 
 def load_operation(section: str = SECTION, *, with_secrets: bool = False) -> Operation:
-    """Reads and checks the settings of operation, `webhook_url` among them only for a sensor that runs.
+    """Reads and checks the settings of operation.
+
+    Args:
+        section: Where they stand; a named workspace has its own, below the only one's.
+        with_secrets: Whether to read `webhook_url` too, as a sensor does when it runs.
 
     Raises:
         ModeConfigError: One or more are malformed, or a name looks like a mistyped one of them. Other unknown names

@@ -106,6 +106,9 @@ def build_models_sensor(
     """Starts models whose tables were loaded without them, as the models' automation conditions say.
 
     `mode_sync` includes the models, so that after it there is nothing to do.
+
+    Args:
+        models: The SQL models and whatever else follows the tables.
     """
     return dg.AutomationConditionSensorDefinition(
         workspace.named("mode_models_follow_their_tables"),

@@ -165,7 +165,10 @@ class Operation:
 
 
 def load_settings(section: str = SECTION) -> Settings:
-    """Reads and checks the settings; a named workspace has its own section, below the only one's.
+    """Reads and checks the settings.
+
+    Args:
+        section: Where they stand; a named workspace has its own, below the only one's.
 
     Raises:
         ModeConfigError: One or more settings are missing or malformed; the message names each of them and both ways
@@ -187,7 +190,12 @@ def load_settings(section: str = SECTION) -> Settings:
 def read_values(
     kind: type[Settings | Operation], section: str, *, with_secrets: bool = True
 ) -> tuple[dict[str, Any], list[str]]:
-    """What is set in a section, and what is wrong with it; without secrets, no vault is asked."""
+    """What is set, and what is wrong with it.
+
+    Args:
+        section: Where they stand.
+        with_secrets: Whether to read secrets too; without them no vault is asked.
+    """
     problems: list[str] = []
     values: dict[str, Any] = {}
     for setting in fields(kind):

@@ -78,6 +78,9 @@ class Report:
 def failing_reports(workspace: Workspace, told: Collection[str] = ()) -> list[Report]:
     """Reports that used to work and fail now, the newest failure first, and those of `told` whether they fail or not.
 
+    Args:
+        told: Tokens of reports that are known to fail.
+
     Raises:
         NoWarehouseError: Nothing is loaded yet, or a program is writing.
         MissingError: A table or model was never made.

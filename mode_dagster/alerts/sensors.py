@@ -32,7 +32,11 @@ TICKS_TO_TELL = 5
 def build_sensors(
     workspace: Workspace, assets: Sequence[dg.AssetsDefinition], jobs: Sequence[Job], operation: Operation
 ) -> list[dg.SensorDefinition]:
-    """The sensors of one workspace, on or off as the setting `schedules` says; `assets` are all that belong to it."""
+    """The sensors of one workspace, on or off as the setting `schedules` says.
+
+    Args:
+        assets: Everything that belongs to the workspace.
+    """
     status = dg.DefaultSensorStatus.RUNNING if operation.schedules else dg.DefaultSensorStatus.STOPPED
     names = [job.name for job in jobs]
     keys = frozenset(key for definition in assets for key in definition.keys)

@@ -69,7 +69,10 @@ def link(address: str, text: str) -> str:
 
 
 def post(address: str, message: Message, timeout: float = TIMEOUT) -> None:
-    """Sends a message; tries again where that may help, and waits `timeout` seconds each time.
+    """Sends a message; tries again where that may help.
+
+    Args:
+        timeout: Seconds to wait for an answer, each time.
 
     Raises:
         NotTold: It was not taken.

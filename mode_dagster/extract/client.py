@@ -128,9 +128,10 @@ class ModeClient:
         self._session.close()
 
     def verify(self) -> dict[str, Any]:
-        """Asks Mode whose credentials these are (`/api/verify`): workspace, workspace_token, api_key_scope.
+        """Asks Mode whose credentials these are (`/api/verify`).
 
-        Empty where the server has no such route.
+        Returns:
+            Mode's answer: workspace, workspace_token, api_key_scope; empty where the server has no such route.
 
         Raises:
             ModeError: The credentials are refused, Mode is out of reach, or the answer is not Mode's.

@@ -38,7 +38,10 @@ def mark_deleted(pipeline: Pipeline, listing: Listing, now: datetime) -> Mapping
     """Marks what is gone.
 
     The ledger forgets the lists of what is gone, so that they are read again if it returns. Everything follows from
-    what is loaded, so it can be done at any time and any number of times. Gives how many rows were marked, by table.
+    what is loaded, so it can be done at any time and any number of times.
+
+    Returns:
+        How many rows were marked, by table.
     """
     with open_warehouse(pipeline) as warehouse:
         loaded = warehouse.tables(pipeline.dataset_name)

@@ -57,7 +57,11 @@ JOINING = "_mode_dagster_joining"
 
 
 def mode_pipeline(name: str = PIPELINE, dataset: str = DATASET) -> Pipeline:
-    """The dlt pipeline of this project, whose working folder is called like it.
+    """The dlt pipeline of this project.
+
+    Args:
+        name: What dlt calls it; its working folder, too.
+        dataset: Schema that the tables are in.
 
     Raises:
         ModeConfigError: The destination is not known, or the DuckDB file is called like the dataset, which DuckDB
@@ -94,7 +98,11 @@ def _destination(dataset: str) -> Any:
 
 @contextmanager
 def read_warehouse(name: str = PIPELINE, dataset: str = DATASET) -> Iterator[Warehouse]:
-    """What a pipeline has loaded, to be read only: never waits for whoever writes a DuckDB file.
+    """What is loaded, to be read only: never waits for whoever writes a DuckDB file.
+
+    Args:
+        name: What dlt calls the pipeline.
+        dataset: Schema that the tables are in.
 
     Raises:
         NoWarehouseError: Nothing is there yet, or somebody is writing.

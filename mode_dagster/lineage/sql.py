@@ -65,9 +65,12 @@ class Script:
 
 
 def read_script(text: str, dialect: str, database: str | None = None) -> Script:
-    """Reads a script without Liquid, where NEUTRAL is a parameter without a value.
+    """Reads a script; never raises for what is in the text.
 
-    Never raises for what is in the text.
+    Args:
+        text: SQL without Liquid; a parameter without a value is NEUTRAL.
+        dialect: As sqlglot calls it.
+        database: What the data source calls its database.
     """
     script = _Reader(dialect, names_of(dialect, database)).read(text)
     if script.failed and NEUTRAL in text:

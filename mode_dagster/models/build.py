@@ -94,7 +94,12 @@ def table_name(model: Model, workspace: Workspace) -> str:
 def need_tables(
     warehouse: Warehouse, workspace: Workspace, purpose: str, tables: Sequence[str] = (), models: Sequence[str] = ()
 ) -> None:
-    """Refuses to go on with `purpose` where a loaded table, or one of `mode_marts`, is lacking.
+    """Refuses to go on where a table is lacking.
+
+    Args:
+        purpose: What they are needed for.
+        tables: Loaded ones.
+        models: Those of `mode_marts`.
 
     Raises:
         ModelError: One is lacking.

@@ -30,7 +30,12 @@ def mart_spec(
     metadata: Mapping[str, Any] | None = None,
     code_version: str | None = None,
 ) -> dg.AssetSpec:
-    """The asset `mode_marts/<name>`, made of what follows the daily load; its badge says `kind`."""
+    """The asset `mode_marts/<name>`, made of what follows the daily load.
+
+    Args:
+        name: The last part of its key.
+        kind: What makes it, or what it is, as its badge says.
+    """
     return dg.AssetSpec(
         workspace.model_key(name),
         deps=deps,

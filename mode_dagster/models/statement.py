@@ -56,7 +56,12 @@ def reads(model: Model) -> Reads:
 
 
 def render(sql: str, workspace: Workspace, now: datetime) -> str:
-    """A model's SQL for one workspace, where `current_timestamp` is `now`; all else stays as its author wrote it."""
+    """SQL for one workspace and one moment; everything else stays as its author wrote it.
+
+    Args:
+        sql: The SELECT of a model, or a condition on its rows.
+        now: What `current_timestamp` is.
+    """
     moment = f"TIMESTAMPTZ '{now.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f+00:00}'"
     schemas = {DATASET: workspace.dataset, MARTS: workspace.marts}
     parts: list[str] = []

@@ -62,7 +62,12 @@ def build_external_tables(workspace: Workspace, key: KeyOf) -> list[dg.AssetSpec
 def with_external_tables(
     assets: dg.AssetsDefinition, workspace: Workspace, tables: Sequence[dg.AssetSpec]
 ) -> dg.AssetsDefinition:
-    """The loaded tables' definition with `mode/queries` downstream of what `build_external_tables` gives."""
+    """The loaded tables' definition with `mode/queries` downstream of the warehouse's tables.
+
+    Args:
+        assets: What `mode_dagster.assets.build_assets` gives.
+        tables: What `build_external_tables` gives.
+    """
     if not tables:
         return assets
     queries, keys = workspace.table_key("queries"), [table.key for table in tables]

@@ -164,7 +164,12 @@ def known_answers(warehouse: Warehouse, workspace: Workspace, queries: Iterable[
 
 
 def answer_all(queries: Sequence[Query], known: Mapping[str, Answer], now: datetime) -> Mapping[str, Answer]:
-    """An answer for the text of each query, parsed once, and only where none is known that lasts."""
+    """An answer for the text of each query, parsed only where none is known that lasts.
+
+    Args:
+        queries: What is asked of; texts that are the same are parsed once.
+        known: Answers of earlier runs.
+    """
     lasting = {
         key: answer for key, answer in known.items() if answer.references.is_final or now - answer.parsed_at < TRY_AGAIN
     }
@@ -178,7 +183,12 @@ def answer_all(queries: Sequence[Query], known: Mapping[str, Answer], now: datet
 def write_tables(
     warehouse: Warehouse, workspace: Workspace, queries: Sequence[Query], answers: Mapping[str, Answer]
 ) -> None:
-    """Makes the three tables anew, all or none, with the rows of the queries in this order."""
+    """Makes the three tables anew, all or none.
+
+    Args:
+        queries: Their rows, in this order.
+        answers: What is known of each query's text.
+    """
     with warehouse.transaction():
         for table, rows in _rows(queries, answers).items():
             name, described = f"{workspace.marts}.{table}", DESCRIBED[table]

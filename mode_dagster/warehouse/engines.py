@@ -96,6 +96,10 @@ def translated(sql: str, engine: Engine, naming: Naming) -> str:
 
     All names are quoted: each engine reserves other words.
 
+    Args:
+        sql: One statement.
+        naming: What tables are called there.
+
     Raises:
         sqlglot.errors.SqlglotError: The statement can't be parsed, or the engine has nothing like it.
     """

@@ -3,7 +3,7 @@
 Here: the one interface that models, checks and answers are written against, and its errors.
 Not here: how a destination does it (`duckdb_file`, `files`, `server`), writing SQL (`sql`).
 
-SQL is DuckDB's everywhere; names of tables are `schema.table`, in conditions too.
+SQL is DuckDB's everywhere; names of tables are `schema.table`.
 """
 
 # ruff: noqa: S608 - names come from the catalogue and from heads of models that were checked
@@ -110,7 +110,16 @@ class Warehouse(ABC):
         """All or nothing, where the destination can; else each statement for itself."""
 
     def update(self, table: str, assignments: Mapping[str, str], where: str) -> int:
-        """Changes rows, each column to its SQL expression, and gives how many there were."""
+        """Changes rows.
+
+        Args:
+            table: `schema.table`.
+            assignments: Column to SQL expression.
+            where: Condition; other tables in it by their full names.
+
+        Returns:
+            How many rows.
+        """
         (count,) = self.query(f"SELECT count(*) FROM {table} WHERE {where}").first
         if count:
             values = ", ".join(f"{column} = {value}" for column, value in assignments.items())
@@ -149,7 +158,13 @@ class Warehouse(ABC):
 
     @abstractmethod
     def write(self, table: str, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Makes a table anew from rows; types are DuckDB's, a missing value is NULL."""
+        """Makes a table anew from rows.
+
+        Args:
+            table: `schema.table`.
+            types: Each column's DuckDB type.
+            rows: Values by column; a missing one is NULL.
+        """
 
     def describe(self, table: str, meaning: str, columns: Mapping[str, str]) -> None:
         """Keeps descriptions of a table and its columns beside it, where the destination can."""

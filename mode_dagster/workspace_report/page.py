@@ -26,7 +26,12 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 
 def render_page(facts: Facts, charts: Mapping[str, Chart], marts: str, written_at: datetime) -> str:
-    """The page's HTML; of the charts `health` and `hours`, one that has nothing to show is absent."""
+    """The page's HTML.
+
+    Args:
+        charts: `health` and `hours`; one that has nothing to show is absent.
+        marts: Schema that the facts come from.
+    """
     template = _environment().get_template("page.html")
     return template.render(
         facts=facts,
