@@ -5,6 +5,7 @@ Not here: what is gone (`test_gone`), the audit log (`test_audit_log`).
 
 from collections import Counter
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import duckdb
 import pytest
@@ -266,6 +267,29 @@ def test_runs_that_were_refused_are_read_whole_once_they_are_allowed(world, cloc
     load_from(world, *tables)
     assert query(count) == [(len([run for run in world.world.rows("runs") if run["report_token"] == report]),)]
     assert_true(world, *(set(BY_NAME) - set(tables)))
+
+
+def test_new_runs_are_found_where_a_server_has_the_oldest_first(world, clock, load_from, query):
+    def runs() -> list[dict]:
+        return sorted(world.world.rows("runs"), key=lambda run: run["created_at"])
+
+    clock.now = quiet_moment(world, clock)
+    ((report, count),) = Counter(run["report_token"] for run in runs()).most_common(1)
+    assert count > 30
+
+    def oldest_first(_: dict) -> dict:
+        asked = next(request for request in reversed(world.requests) if report in request.path)
+        first = 30 * int(dict(parse_qsl(asked.query)).get("page", 1)) - 30
+        page = [run for run in runs() if run["report_token"] == report][first : first + 30]
+        kept = ("token", "created_at")
+        return {"runs": [{"state": "failed", **{name: str(run[name]) for name in kept}} for run in page]}
+
+    world.faults.append(Fault(rf"/reports/{report}/runs", kind="edit", edit=oldest_first))
+    for _ in range(2):
+        load_from(world, "spaces", "reports", "runs")
+        stored = query(f"SELECT token FROM mode_analytics_data.runs WHERE report_token = '{report}'")
+        assert len(stored) == sum(run["report_token"] == report for run in runs())
+        clock.pass_by(days=1)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from mode_dagster.extract.errors import (
     ModeListingError,
     ModeResponseError,
 )
-from mode_dagster.extract.ledger import HISTORY_DAYS, Values, is_before
+from mode_dagster.extract.ledger import HISTORY_DAYS, Values, is_before, moment
 from mode_dagster.extract.rows import Row
 
 if TYPE_CHECKING:
@@ -175,7 +175,8 @@ class ListReader:
         wanted = {**newest, **self._lists.unfinished.get(token, {})} if newest else {}
 
         def is_enough(page: list[Row]) -> bool:
-            if not page:
+            # a server that has the oldest first, as Mode's reference leaves open, has the newest on the last page
+            if not page or is_before(page[0], moment(page[-1].get("created_at"))):
                 return False
             for run in [run for run, created in wanted.items() if is_before(page[-1], created)]:
                 del wanted[run]  # what should have been met by now is gone from Mode
