@@ -53,7 +53,7 @@ def three_answers(workspace: Workspace) -> Mapping[str, str]:
 
 def _failing(facts: Facts) -> str:
     if not facts.failing:
-        return "None: the newest finished run of every report succeeded."
+        return "None is failing now."
     worst = max(facts.failing, key=lambda report: report["failing_streak"])
     why = ": ".join(filter(None, [worst["last_error_code"], worst["last_error_message"]]))
     return (

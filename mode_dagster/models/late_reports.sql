@@ -6,7 +6,7 @@
 --
 -- grain: one live schedule of a live report
 -- key: schedule_token
--- question: Which scheduled reports should have fresh results by now, and have none?
+-- question: Which schedules should have brought results by now, and have not?
 --
 -- columns:
 --   schedule_token: Token of the schedule.
@@ -22,9 +22,10 @@
 --     without a next run that has never run; unknown where `expected_by` is empty.
 --   grace_minutes: How long it may take after `expected_by`: a quarter of an hour to begin and twice the expected
 --     runtime; half an hour where Mode expects none.
---   is_late: Whether the grace is over and nothing has succeeded since `expected_by`.
+--   is_late: Whether the grace is over and no run of the schedule has succeeded since `expected_by`. A run by hand does
+--     not count: it may have had other parameters, and nobody got it by e-mail.
 --   minutes_late: Minutes since `expected_by`; 0 while it is not late.
---   last_succeeded_at: End of its last success.
+--   last_succeeded_at: End of the last success of the schedule.
 --   next_scheduled_run: When Mode says that it is due next; in the past where no sync has read the schedule since.
 --   web_url: Address of the report in Mode.
 --

@@ -25,7 +25,7 @@
 --   top_error_code: Kind of error that it failed with most often in the last 30 days.
 --   top_error_count: How often.
 --   error_counts: All kinds with how often, the most frequent first, as in "SqlSyntaxError: 3, QueryTimeout: 1".
---   last_run_at: Start of its last run.
+--   last_run_at: Start of the last of its finished runs.
 --
 -- checks:
 --   parts_fit_the_whole: succeeded_30d + failed_30d <= runs_30d
