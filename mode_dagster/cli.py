@@ -158,7 +158,8 @@ def plan(name: str) -> None:
 def loaded(name: str) -> None:
     """Show what the last load of each table brought.
 
-    Reads Dagster's own records, so DAGSTER_HOME must be the one that the job ran with.
+    Reads Dagster's own records, so DAGSTER_HOME must be the one that the job ran with. Seconds are from a table's first
+    request to its last row: tables are read side by side.
     """
     from mode_dagster.extract.destination import database_path, destination_type, is_duckdb_file
     from mode_dagster.materialization import last_loads
@@ -170,7 +171,10 @@ def loaded(name: str) -> None:
         )
     loads = last_loads(_workspace(name))
     if not loads:
-        raise click.ClickException("Dagster has no record of a load: is DAGSTER_HOME the one that the job ran with?")
+        raise click.ClickException(
+            "Dagster has no record of a load: is DAGSTER_HOME the one that the job ran with? "
+            "(Of assets with a key_prefix of your own, only their pages tell.)"
+        )
     rows = []
     for table, load in loads.items():
         numbers = [f"{load.get(fact) or 0:,}" for fact in ("dagster/row_count", "rows_fetched", "requests")]
