@@ -34,7 +34,7 @@ from mode_dagster.extract.pipeline import load
 from mode_dagster.extract.source import mode_analytics_source
 from mode_dagster.extract.sync import Sync
 from mode_dagster.extract.tally import Tally
-from mode_dagster.materialization import FAILED, ledger_metadata, load_metadata, plan_metadata
+from mode_dagster.materialization import FAILED, ledger_metadata, load_metadata
 from mode_dagster.resources import ModeDltResource
 from mode_dagster.settings import load_settings
 from mode_dagster.translator import ModeTranslator
@@ -134,8 +134,9 @@ def _say_plan(context: dg.AssetExecutionContext, workspace: Workspace, sync: Syn
         plan = sync.make_plan(selected, looks_ahead=True)
     context.log.info(f"dry run, nothing is loaded. {plan}")
     for table in plan.tables:
+        numbers = {"lists": table.lists, "lists_due": table.due, "requests_planned": table.requests}
         key = workspace.table_key(table.table)
-        context.log_event(dg.AssetObservation(key, metadata=plan_metadata(plan, table)))
+        context.log_event(dg.AssetObservation(key, metadata={"plan": str(plan), **numbers}))
 
 
 def _materializations(

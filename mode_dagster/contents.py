@@ -77,14 +77,10 @@ def _look(warehouse: Warehouse, table: str, columns: TTableSchemaColumns, sample
         rows=rows,
         live=alive if is_marked else None,
         columns=sampled,
-        sample=[[*map(_short, row)] for row in sample],
+        # seconds are more than a page has room for
+        sample=[[f"{each:%Y-%m-%d %H:%M}" if isinstance(each, datetime) else each for each in row] for row in sample],
         described=columns,
     )
-
-
-def _short(value: Any) -> Any:
-    """Seconds are more than a page has room for."""
-    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
 
 
 def shown(table: str, columns: Collection[str]) -> Sequence[str]:

@@ -16,7 +16,6 @@ from dlt.pipeline.pipeline import Pipeline
 from mode_dagster.contents import Contents
 from mode_dagster.extract.endpoints import ENDPOINTS
 from mode_dagster.extract.ledger import LEDGER
-from mode_dagster.extract.plan import Plan, PlannedTable
 from mode_dagster.extract.sync import Sync
 from mode_dagster.extract.tally import Tally
 from mode_dagster.markdown import markdown_table
@@ -145,11 +144,6 @@ def page_in_mode(settings: Settings) -> Mapping[str, Any]:
 def _facts(table: str, tally: Tally) -> Sequence[Any]:
     found = tally.error or tally.note or tally.refused
     return (table, tally.rows, tally.requests, tally.lists, tally.unchanged, found)
-
-
-def plan_metadata(plan: Plan, table: PlannedTable) -> Mapping[str, Any]:
-    """Metadata of a dry run's observation."""
-    return {"plan": str(plan), "lists": table.lists, "lists_due": table.due, "requests_planned": table.requests}
 
 
 def _real_columns(table: str, contents: Contents) -> dg.TableSchema:

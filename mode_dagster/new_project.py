@@ -37,7 +37,9 @@ def make_project(folder: Path) -> list[Path]:
     Raises:
         ProjectExistsError: A file of that name is there; nothing was written.
     """
-    texts = {name: _source(name).read_text(encoding="utf-8") for name in (*OWN, *SHARED)}
+    sources = {name: TEMPLATE / name for name in (*OWN, *SHARED)}
+    sources |= {name: CHECKOUT / place for name, place in SHARED.items() if not sources[name].is_file()}
+    texts = {name: source.read_text(encoding="utf-8") for name, source in sources.items()}
     texts[REQUIREMENTS] = f"mode-dagster=={version('mode-dagster')}\n"
     taken = [name for name in texts if os.path.lexists(folder / name)]
     if taken:
@@ -50,8 +52,3 @@ def make_project(folder: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return [folder / name for name in texts]
-
-
-def _source(name: str) -> Path:
-    packaged = TEMPLATE / name
-    return packaged if packaged.is_file() else CHECKOUT / SHARED[name]

@@ -26,16 +26,13 @@ def load_operation(section: str = SECTION, *, with_secrets: bool = False) -> Ope
     """
     values, problems = read_values(Operation, section, with_secrets=with_secrets)
     operation = Operation(**values)
-    problems += _mistyped_names(section) + _bad_crons(operation) + _bad_addresses(operation)
+    ours = [setting.name for setting in fields(Operation)]
+    problems += [say_unknown(name, likely) for name, likely in unknown_names(section).items() if likely in ours]
+    problems += _bad_crons(operation) + _bad_addresses(operation)
     problems += _bad_pattern(operation.external_tables) + executor_problems(operation.executor)
     if problems:
         raise ModeConfigError(explain("Cannot set up schedules and sensors", problems, section))
     return operation
-
-
-def _mistyped_names(section: str) -> list[str]:
-    ours = [setting.name for setting in fields(Operation)]
-    return [say_unknown(name, likely) for name, likely in unknown_names(section).items() if likely in ours]
 
 
 def _bad_crons(operation: Operation) -> list[str]:

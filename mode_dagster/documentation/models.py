@@ -17,9 +17,11 @@ FILES = "../mode_dagster/models"
 
 def models_page() -> str:
     """Every table of `mode_marts`."""
-    contents = [f"- [`{model.name}`](#{model.name}): {plain(model.question)}" for model in _models()]
-    contents += [f"- [`{name}`](#{name}): {plain(_first_sentence(DESCRIPTIONS[name]))}" for name in DESCRIBED]
-    sections = [*map(_model, _models()), *map(_described, DESCRIBED)]
+    models = [MODELS[name] for name in sorted(MODELS)]
+    answers = {model.name: model.question for model in models}
+    answers |= {name: f"{DESCRIPTIONS[name].partition('. ')[0].rstrip('.')}." for name in DESCRIBED}
+    contents = [f"- [`{name}`](#{name}): {plain(answer)}" for name, answer in answers.items()]
+    sections = [*map(_model, models), *map(_described, DESCRIBED)]
     return "\n\n".join(["# Models in detail", GENERATED, INTRODUCTION, "\n".join(contents), *sections]) + "\n"
 
 
@@ -27,13 +29,10 @@ INTRODUCTION = """The tables of the schema `mode_marts`: what a row is, what col
 [Answers](models.md) has a query of each with its result."""
 
 
-def _models() -> Sequence[Model]:
-    return [MODELS[name] for name in sorted(MODELS)]
-
-
 def _model(model: Model) -> str:
     facts = [f"- one row: {plain(model.grain)}", f"- key: {', '.join(f'`{name}`' for name in model.key)}"]
-    facts.append(f"- reads: {', '.join(_reads(model))}")
+    tables = [f"[`{name}`](assets.md#{name})" for name in reads(model).tables]
+    facts.append(f"- reads: {', '.join([*tables, *(f'[`{name}`](#{name})' for name in reads(model).models)])}")
     facts.append(f"- asset `mode_marts/{model.name}`; SQL: [{model.path.name}]({FILES}/{model.path.name})")
     if model.kept:
         facts.append("- keeps the rows of earlier runs")
@@ -42,18 +41,9 @@ def _model(model: Model) -> str:
     return "\n\n".join([*parts, "\n".join(facts), columns, *_checks(model)])
 
 
-def _reads(model: Model) -> Sequence[str]:
-    tables = [f"[`{name}`](assets.md#{name})" for name in reads(model).tables]
-    return [*tables, *(f"[`{name}`](#{name})" for name in reads(model).models)]
-
-
 def _checks(model: Model) -> Sequence[str]:
     rows = [(f"`{name}`", f"`{condition.replace('|', chr(92) + '|')}`") for name, condition in model.checks.items()]
     return [table(("check", "must hold of every row"), rows)] if rows else []
-
-
-def _first_sentence(text: str) -> str:
-    return f"{text.partition('. ')[0].rstrip('.')}."
 
 
 def _described(name: str) -> str:

@@ -69,7 +69,8 @@ class LimitedAdapter(HTTPAdapter):
             self.answers += 1
             self.limit = response.headers.get("X-RateLimit-Limit", self.limit)
             if response.status_code in (429, 503):
-                self._pause(seconds_to_wait(response))
+                pause = min(seconds_to_wait(response), LONGEST_PAUSE)
+                self._resume_at = max(self._resume_at, time.monotonic() + pause)
             if response.status_code == 429:
                 self.refused += 1
                 self._allow(max(1, int(self.allowed * SLOWER)))
@@ -79,9 +80,6 @@ class LimitedAdapter(HTTPAdapter):
 
     def _rate(self) -> Rate:
         return Rate(self.allowed, int(self._seconds * 1000 * WINDOW_MARGIN))
-
-    def _pause(self, seconds: float) -> None:
-        self._resume_at = max(self._resume_at, time.monotonic() + min(seconds, LONGEST_PAUSE))
 
     def _allow(self, allowed: int) -> None:
         """Changes the rate, once a window at the most; what was sent already still counts."""

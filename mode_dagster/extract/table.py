@@ -297,18 +297,12 @@ class TableSync:
         """Adds what Mode's counter says: once for each report, even where its charts are lists by query."""
         if expected is None:
             return
-        if self._is_first_of_report(values):
+        report, *others = self._route.placeholders or ("",)
+        owner = str(values[report]) if others else ""
+        if not owner or owner not in self._counted_parents:
             self.tally.counted = (self.tally.counted or 0) + expected
-        self.tally.counted_rows += rows
-
-    def _is_first_of_report(self, values: Values) -> bool:
-        names = self._route.placeholders
-        if len(names) < 2:
-            return True
-        owner = str(values[names[0]])
-        is_first = owner not in self._counted_parents
         self._counted_parents.add(owner)
-        return is_first
+        self.tally.counted_rows += rows
 
     def _conclude(self) -> None:
         if self.due_lists.is_listing:

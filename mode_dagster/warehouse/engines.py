@@ -107,7 +107,8 @@ def translated(sql: str, engine: Engine, naming: Naming) -> str:
     for node in reversed(list(statement.walk())):  # the innermost first
         if rule := engine.rules.get(type(node)):
             node.replace(rule(node))
-    _case_names(statement, engine)
+    for name in statement.find_all(exp.Identifier):  # DuckDB finds one whatever its case
+        name.set("this", _cased(name.this, engine))
     _name_tables(statement, naming)
     return statement.sql(dialect=engine.dialect, identify=True, unsupported_level=ErrorLevel.RAISE)
 
@@ -124,12 +125,6 @@ def typed(kind: str, engine: Engine) -> str:
 
 def _cased(name: str, engine: Engine) -> str:
     return name.upper() if engine.upper_case else name.lower()
-
-
-def _case_names(statement: exp.Expr, engine: Engine) -> None:
-    """DuckDB finds a name whatever its case."""
-    for name in statement.find_all(exp.Identifier):
-        name.set("this", _cased(name.this, engine))
 
 
 def _name_tables(statement: exp.Expr, naming: Naming) -> None:

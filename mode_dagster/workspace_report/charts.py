@@ -142,8 +142,9 @@ def _days(days: Sequence[Row], width: int) -> alt.VConcatChart:
         )
     )
     axis = alt.Axis(grid=False, format="%d %b", labelOverlap=True, labelFlush=True, tickCount=plot // 90)
+    spent = [{"day": str(day["day"]), "minutes": round(day["run_minutes"] or 0, 1)} for day in days]
     minutes = (
-        alt.Chart(_data(_minutes(days)), title="Run minutes a day", width=plot, height=90)
+        alt.Chart(_data(spent), title="Run minutes a day", width=plot, height=90)
         .mark_bar(color="var(--minutes)")
         .encode(x=_day(days, axis), y=alt.Y("minutes:Q", title=None))
     )
@@ -160,10 +161,6 @@ def _outcomes(days: Sequence[Row]) -> list[dict[str, Any]]:
             if runs:
                 parts.append({"day": str(day["day"]), "outcome": outcome, "runs": runs, "place": place})
     return parts
-
-
-def _minutes(days: Sequence[Row]) -> list[dict[str, Any]]:
-    return [{"day": str(day["day"]), "minutes": round(day["run_minutes"] or 0, 1)} for day in days]
 
 
 def _day(days: Sequence[Row], axis: alt.Axis) -> alt.X:
