@@ -44,7 +44,6 @@ _EMPTY_IS_NULL = frozenset({"bigint", "double", "bool", "timestamp"})
 def read_rows(body: Row, route: Route, intent: str) -> list[Row]:
     """The rows in one answer.
 
-    They are looked for as `_embedded.<selector>` (REST) and as a bare `<selector>` (Discovery, flat listing).
     Past the end of a list Mode sends an empty list, an empty `_embedded`, or no `_embedded` at all.
 
     Raises:
@@ -57,17 +56,14 @@ def read_rows(body: Row, route: Route, intent: str) -> list[Row]:
     embedded = body.get("_embedded")
     if embedded is not None and not isinstance(embedded, dict):
         raise ModeResponseError(f"Could not {intent}: _embedded is not an object.")
-    for place in (embedded, body):
-        for selector in route.selectors:
-            if isinstance(place, dict) and place.get(selector) is not None:
-                return _objects(place[selector], selector, intent)
+    if found := _found(body, route):
+        return _objects(*found, intent)
     if isinstance(embedded, dict) and len(embedded) == 1 and isinstance(next(iter(embedded.values())), list):
-        (selector, rows), *_ = embedded.items()
-        return _objects(rows, selector, intent)
+        return _objects(*next(iter(embedded.items())), intent)
     if body and not ENVELOPE & body.keys() and not set(route.selectors) & body.keys():
-        found = ", ".join(sorted(body)[:5])
+        keys = ", ".join(sorted(body)[:5])
         raise ModeResponseError(
-            f"Could not {intent}: expected {' or '.join(route.selectors)}, got a JSON object with {found}. "
+            f"Could not {intent}: expected {' or '.join(route.selectors)}, got a JSON object with {keys}. "
             "Is base_url Mode's API?"
         )
     return []
@@ -78,13 +74,17 @@ def has_list(body: Row, route: Route) -> bool:
 
     An `_embedded` with nothing in it is one: public clients of Mode's API have recorded empty lists so.
     """
-    embedded = body.get("_embedded")
-    places = [place for place in (embedded, body) if isinstance(place, dict)]
-    found = any(place.get(name) is not None for place in places for name in route.selectors)
-    return not route.selectors or found or embedded == {}
+    return not route.selectors or _found(body, route) is not None or body.get("_embedded") == {}
 
 
-def _objects(value: Any, selector: str, intent: str) -> list[Row]:
+def _found(body: Row, route: Route) -> tuple[str, Any] | None:
+    """What is under `_embedded.<selector>` (REST) or a bare `<selector>` (Discovery, flat listing), and that name."""
+    places = [place for place in (body.get("_embedded"), body) if isinstance(place, dict)]
+    named = ((name, place.get(name)) for place in places for name in route.selectors)
+    return next((pair for pair in named if pair[1] is not None), None)
+
+
+def _objects(selector: str, value: Any, intent: str) -> list[Row]:
     if isinstance(value, dict) and _NAMES & value.keys():
         value = [value]
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
