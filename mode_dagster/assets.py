@@ -38,6 +38,7 @@ from mode_dagster.materialization import FAILED, ledger_metadata, load_metadata
 from mode_dagster.resources import ModeDltResource
 from mode_dagster.settings import load_settings
 from mode_dagster.translator import ModeTranslator
+from mode_dagster.wording import words
 from mode_dagster.workspace import ONLY, Workspace
 
 Listed = StrEnum("Listed", [endpoint.name for endpoint in ENDPOINTS if not endpoint.history])  # type: ignore[misc]
@@ -160,7 +161,7 @@ def _materializations(
 def _said(tally: Tally) -> str:
     """What was fetched of a table, or why nothing had to be."""
     if tally.requests or tally.rows:
-        return f"{tally.rows:,} rows fetched, {tally.requests:,} requests, {tally.seconds:.1f} s"
+        return f"{words(tally.rows, 'row')} fetched, {words(tally.requests, 'request')}, {tally.seconds:.1f} s"
     return tally.note or f"nothing to fetch, {tally.unchanged:,} lists are as they were"
 
 
