@@ -20,42 +20,26 @@ from markupsafe import Markup
 
 from mode_dagster.workspace_report.facts import Facts, Row
 
-LIGHT: Mapping[str, str] = {
-    "background": "#ffffff",
-    "card": "#f5f7f9",
-    "text": "#1b2128",
-    "muted": "#53606d",
-    "line": "#d5dce3",
-    "link": "#0b5cad",
-    "succeeded": "#5b93c7",
-    "failed": "#c2321d",
-    "other": "#9aa5b1",
-    "minutes": "#5a6f86",
-    "heat0": "#edf1f4",
-    "heat1": "#c9dff0",
-    "heat2": "#93c0e2",
-    "heat3": "#5a9ccf",
-    "heat4": "#2873b2",
-    "heat5": "#0a4680",
+COLOURS = {
+    "background": ("#ffffff", "#11161c"),
+    "card": ("#f5f7f9", "#1a212a"),
+    "text": ("#1b2128", "#e7ebef"),
+    "muted": ("#53606d", "#a0acb8"),
+    "line": ("#d5dce3", "#333e4a"),
+    "link": ("#0b5cad", "#7db8f0"),
+    "succeeded": ("#5b93c7", "#5f9fd6"),
+    "failed": ("#c2321d", "#ff7a66"),
+    "other": ("#9aa5b1", "#76828f"),
+    "minutes": ("#5a6f86", "#8fa5bb"),
+    "heat0": ("#edf1f4", "#1d252e"),
+    "heat1": ("#c9dff0", "#18405f"),
+    "heat2": ("#93c0e2", "#1f5f8d"),
+    "heat3": ("#5a9ccf", "#3585bd"),
+    "heat4": ("#2873b2", "#64b0e6"),
+    "heat5": ("#0a4680", "#b4dcfa"),
 }
-DARK: Mapping[str, str] = {
-    "background": "#11161c",
-    "card": "#1a212a",
-    "text": "#e7ebef",
-    "muted": "#a0acb8",
-    "line": "#333e4a",
-    "link": "#7db8f0",
-    "succeeded": "#5f9fd6",
-    "failed": "#ff7a66",
-    "other": "#76828f",
-    "minutes": "#8fa5bb",
-    "heat0": "#1d252e",
-    "heat1": "#18405f",
-    "heat2": "#1f5f8d",
-    "heat3": "#3585bd",
-    "heat4": "#64b0e6",
-    "heat5": "#b4dcfa",
-}
+"""What each is called on the page, where it is light and where it is dark."""
+LIGHT, DARK = ({name: pair[dark] for name, pair in COLOURS.items()} for dark in (False, True))
 OUTCOMES = ("failed", "succeeded", "other")
 HEATS = ("heat1", "heat2", "heat3", "heat4", "heat5")
 SQUARES = (1, 4, 9, 16, 25)
