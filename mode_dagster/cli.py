@@ -65,22 +65,15 @@ def init(folder: Path) -> None:
     click.echo(f"Next: cd {shlex.quote(str(folder))}, then `make sync` and `make ui`. README.md there tells the rest.")
 
 
-@main.command()
-@click.option("--port", default=8300, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
-@click.option("--reports", type=click.IntRange(1), default=40, show_default=True, help="How many reports it has.")
-@click.option("--spaces", type=click.IntRange(1), default=6, show_default=True, help="How many collections it has.")
-@click.option("--days", default=60, show_default=True, help="How many days of history it has.")
-@click.option("--seed", default=1, show_default=True, help="Another seed, another workspace.")
-@click.option(
-    "--requests",
-    "rate_limit_requests",
-    type=click.IntRange(1),
-    default=40,
-    show_default=True,
-    help="Requests allowed in a window, as Mode's limit.",
-)
-@click.option("--seconds", "rate_limit_seconds", default=10.0, show_default=True, help="Length of that window.")
-@click.option("--latency", default=0.0, show_default=True, help="Seconds that every answer takes.")
+@main.command(context_settings={"show_default": True})
+@click.option("--port", default=8300, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option("--reports", type=click.IntRange(1), default=40, help="How many reports it has.")
+@click.option("--spaces", type=click.IntRange(1), default=6, help="How many collections it has.")
+@click.option("--days", default=60, help="How many days of history it has.")
+@click.option("--seed", default=1, help="Another seed, another workspace.")
+@click.option("--requests", "rate_limit_requests", type=click.IntRange(1), default=40, help="Allowed in a window.")
+@click.option("--seconds", "rate_limit_seconds", default=10.0, help="Length of that window.")
+@click.option("--latency", default=0.0, help="Seconds that every answer takes.")
 @click.option("--flat", is_flag=True, help="Also answer the flat lists of listing = workspace.")
 def sandbox(port: int, **chosen: Any) -> None:
     """Serve a made-up Mode workspace on this machine."""

@@ -9,13 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlglot
-from dlt.common.data_writers.escape import (
-    escape_bigquery_literal,
-    escape_databricks_literal,
-    escape_postgres_literal,
-    escape_redshift_literal,
-    escape_snowflake_literal,
-)
+from dlt.common.data_writers import escape
 from sqlglot import ErrorLevel, exp
 
 from mode_dagster.warehouse import rules
@@ -48,7 +42,7 @@ ENGINES = {
         session=["SET TIME ZONE 'UTC'"],
         transactional_ddl=True,
         comments=True,
-        escape=escape_postgres_literal,
+        escape=escape.escape_postgres_literal,
         rules=rules.POSTGRES,
     ),
     "redshift": Engine(
@@ -56,7 +50,7 @@ ENGINES = {
         session=["SET timezone TO 'UTC'"],
         transactional_ddl=True,
         comments=True,
-        escape=escape_redshift_literal,
+        escape=escape.escape_redshift_literal,
         rules=rules.REDSHIFT,
     ),
     "snowflake": Engine(
@@ -64,7 +58,7 @@ ENGINES = {
         session=["ALTER SESSION SET TIMEZONE = 'UTC'", "ALTER SESSION SET WEEK_START = 1"],
         transactional_ddl=False,
         comments=True,
-        escape=escape_snowflake_literal,
+        escape=escape.escape_snowflake_literal,
         rules=rules.SNOWFLAKE,
         upper_case=True,
     ),
@@ -73,7 +67,7 @@ ENGINES = {
         session=[],
         transactional_ddl=False,
         comments=False,
-        escape=escape_bigquery_literal,
+        escape=escape.escape_bigquery_literal,
         rules=rules.BIGQUERY,
     ),
     "databricks": Engine(
@@ -81,7 +75,7 @@ ENGINES = {
         session=["SET TIME ZONE 'UTC'"],
         transactional_ddl=False,
         comments=False,
-        escape=escape_databricks_literal,
+        escape=escape.escape_databricks_literal,
         rules=rules.DATABRICKS,
     ),
 }
