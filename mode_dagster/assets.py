@@ -85,7 +85,7 @@ def build_assets(workspace: Workspace = ONLY) -> dg.AssetsDefinition:
         dlt_pipeline=pipeline,
         name=workspace.named(OP),
         dagster_dlt_translator=ModeTranslator(workspace=workspace),
-        pool=workspace.pool,
+        pool=workspace.named(OP),  # of what uses this workspace's credentials
     )
     def mode(
         context: dg.AssetExecutionContext, config: SyncConfig, mode_dlt: ModeDltResource

@@ -53,11 +53,6 @@ class Workspace:
         return f"{SECTION}.{self.name}" if self.name else SECTION
 
     @property
-    def pipeline_name(self) -> str:
-        """The dlt pipeline."""
-        return self.named(PIPELINE)
-
-    @property
     def dataset(self) -> str:
         """The schema of the loaded tables."""
         return self.named(DATASET)
@@ -67,18 +62,13 @@ class Workspace:
         """The schema of the SQL models."""
         return self.named(MARTS)
 
-    @property
-    def pool(self) -> str:
-        """The pool of what uses this workspace's credentials."""
-        return self.named("mode")
-
     def pipeline(self) -> Pipeline:
         """The dlt pipeline that loads it.
 
         Raises:
             ModeConfigError: The destination can't be used.
         """
-        return mode_pipeline(self.pipeline_name, self.dataset)
+        return mode_pipeline(self.named(PIPELINE), self.dataset)
 
     def read(self) -> AbstractContextManager[Warehouse]:
         """What is loaded of it, to be read only.
@@ -86,7 +76,7 @@ class Workspace:
         Raises:
             NoWarehouseError: Nothing is there yet, or somebody is writing.
         """
-        return read_warehouse(self.pipeline_name, self.dataset)
+        return read_warehouse(self.named(PIPELINE), self.dataset)
 
     def named(self, word: str) -> str:
         """`word` for the only workspace, `word_<name>` for a named one."""
