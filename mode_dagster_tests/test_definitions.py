@@ -234,6 +234,13 @@ def test_a_load_without_dagster_ends_with_1_and_the_tables_that_were_not_loaded(
     assert "Pipeline mode_analytics_pipeline load step" in printed.out
 
 
+def test_a_load_without_dagster_says_nothing_of_a_part_that_brought_nothing(sandbox, reads, capsys, monkeypatch):
+    monkeypatch.setattr("mode_dagster.extract.sync.MOST_ROWS", 3)
+    reads(sandbox)
+    assert extract.main(["reports", "report_filters"]) == 0
+    assert "0 load package(s)" not in capsys.readouterr().out
+
+
 def test_a_load_without_dagster_tells_what_mode_refused(sandbox, reads, capsys):
     sandbox.faults += [Fault("/definitions", status=403), Fault("/audit_logs", status=400)]
     reads(sandbox)

@@ -57,7 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             with _progress_bar(sync):
                 for info in load(pipeline, sync, options.tables or None):
-                    print(info)
+                    if info.loads_ids:  # a last part may bring nothing
+                        print(info)
         except ModeError as error:
             print(error, file=sys.stderr)
             return 1
