@@ -156,10 +156,7 @@ def _http_error(response: requests.Response, intent: str, where: str) -> ModeErr
     said = _said(response)
     text = f"Could not {intent}: HTTP {status} from {where}{f' ({said})' if said else ''}."
     if status == 401:
-        return ModeAuthError(
-            f"{text} Check username (API token) and password (API secret); `mode-dagster check` tells more.",
-            status=status,
-        )
+        return ModeAuthError(f"{text} Check username (API token) and password (API secret).", status=status)
     if status == 429:
         return ModeUnavailable(
             f"{text} The rate limit is used up, by us or by others with the same token: lower rate_limit_requests.",
