@@ -52,7 +52,7 @@ def main() -> None:
 def init(folder: Path) -> None:
     """Make a project of your own in FOLDER.
 
-    It loads the bundled sandbox, and your own workspace after two settings.
+    It loads the bundled sandbox, and your own workspace once .dlt/secrets.toml or .env is filled in.
     """
     from mode_dagster.new_project import ProjectExistsError, make_project
 
