@@ -9,7 +9,7 @@
 --   report_token: Token of the report or dataset.
 --   owner_username: Username of the person who created it; the e-mail where Mode says only that. Personal.
 --   schedules: How many schedules the report has; empty without any.
---   subscribers: How many people get it by e-mail; empty where Mode does not say.
+--   subscribers: How many people get it by e-mail, counted once for each schedule; empty where Mode does not say.
 --
 -- checks:
 --   counts_are_not_negative: COALESCE(schedules, 1) > 0 AND COALESCE(subscribers, 0) >= 0
