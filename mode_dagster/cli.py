@@ -234,11 +234,14 @@ def _destination(workspace: "Workspace") -> "Probe":
     Raises:
         ModeError: No destination of that name is known, or its credentials are not set.
     """
-    from mode_dagster.extract.destination import database_path, destination_type, is_duckdb_file
+    from mode_dagster.extract.destination import database_path, destination_type, is_duckdb_file, load_options
+    from mode_dagster.extract.faults import errors_unwrapped
     from mode_dagster.extract.probe import Probe
 
     told = partial(Probe, "destination", needed=True)
     workspace.pipeline()
+    with errors_unwrapped():
+        load_options()
     kind, is_file, path = destination_type(), is_duckdb_file(), Path(database_path())
     if is_file and not path.exists():
         there = path.parent.is_dir()

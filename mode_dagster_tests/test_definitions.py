@@ -185,6 +185,17 @@ def test_a_load_without_dagster_names_the_driver_of_the_bucket(run, tmp_path, bu
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [("mode_dagster.cli", "check"), ("mode_dagster.extract", "spaces")])
+def test_the_library_of_the_table_format_is_missed_before_anything_is_fetched(run, tmp_path, command):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['deltalake'] = None\n")
+    files = {"BUCKET_URL": tmp_path.as_uri(), "TABLE_FORMAT": "delta"}
+    settings = {f"DESTINATION__FILESYSTEM__{name}": value for name, value in files.items()}
+    done = run(*command, PYTHONPATH=str(tmp_path), DESTINATION_TYPE="filesystem", **settings, **SOMEBODY)
+    assert done.returncode == 1
+    assert "Install the extra delta of mode-dagster" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_credentials_that_are_missing_are_named_as_they_are_set(monkeypatch):
     monkeypatch.setenv("DESTINATION_TYPE", "filesystem")
     missing = ConfigFieldMissingException(AzureCredentialsWithoutDefaults(), {"azure_storage_sas_token": []})

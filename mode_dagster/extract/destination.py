@@ -5,6 +5,7 @@ Not here: opening it (`pipeline`), what can be wrong with it (`faults`).
 """
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def load_options() -> dict[str, Any]:
 
     Raises:
         ModeConfigError: It is none that works.
+        MissingDependencyException: Its library is not installed.
     """
     found = read_setting("destination.filesystem.table_format")
     if destination_type() != "filesystem" or not found:
@@ -78,4 +80,5 @@ def load_options() -> dict[str, Any]:
             f"Could not use the table format {str(found)[:50]!r}: set DESTINATION__FILESYSTEM__TABLE_FORMAT to delta, "
             "or leave it out for plain Parquet."
         )
+    import_module("dlt.common.libs.deltalake")  # which names what is not installed
     return {"table_format": found}
