@@ -14,6 +14,7 @@ from mode_dagster.extract import source
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Listing, text
 from mode_dagster.extract.errors import ModeConfigError
 from mode_dagster.extract.ledger import LEDGER
+from mode_dagster.extract.personal import PersonalData
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.stored import Stored
 from mode_dagster.extract.sync import Sync
@@ -267,6 +268,24 @@ def test_runs_that_were_refused_are_read_whole_once_they_are_allowed(world, cloc
     load_from(world, *tables)
     assert query(count) == [(len([run for run in world.world.rows("runs") if run["report_token"] == report]),)]
     assert_true(world, *(set(BY_NAME) - set(tables)))
+
+
+@pytest.mark.parametrize("privacy", [PersonalData.KEEP, PersonalData.HASH])
+def test_people_met_by_a_sync_of_other_tables_are_looked_up_by_the_next_one(world, clock, load_from, query, privacy):
+    clock.now = quiet_moment(world, clock)
+    told = {"personal_data": privacy, "personal_data_key": "0123456789abcdef"}
+    load_from(world, "spaces", "reports", "runs", **told)
+    asked = requests_of(world, lambda: load_from(world, "users", **told))
+    met = {name for (name,) in query("SELECT executed_by_username FROM mode_analytics_data.runs") if name}
+    looked_up = {
+        name for (name,) in query("SELECT parent FROM mode_analytics_data.sync_ledger WHERE endpoint = 'users'")
+    }
+    if privacy is PersonalData.KEEP:
+        assert met <= looked_up
+        again = requests_of(world, lambda: load_from(world, "users", **told))
+        assert not met & again.keys()
+    else:
+        assert not met & asked.keys(), "Mode knows nothing of a hash"
 
 
 def test_new_runs_are_found_where_a_server_has_the_oldest_first(world, clock, load_from, query):

@@ -241,6 +241,8 @@ CREATED = time("created_at", "When it was created.")
 UPDATED = time("updated_at", "When anything about it last changed.")
 CREATOR = personal("creator_username", "Username of the person who created it.", "_links.creator")
 EXECUTOR = personal("executed_by_username", "Username of the person who started it.", "_links.executed_by")
+PEOPLE = (CREATOR.name, EXECUTOR.name)
+"""Columns whose values are the people that `users` describes."""
 PRIVATE = ("space_type", "private")
 """A personal collection."""
 WEB = text("web_url", "Address of its page in Mode.", "_links.web")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mode_dagster.extract.endpoints import BY_NAME, FINISHED, Endpoint
 from mode_dagster.extract.ledger import Values, is_before, kept_for_children
+from mode_dagster.extract.personal import PersonalData
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
@@ -27,7 +28,10 @@ class Parents:
         """One entry for each list of a table: what fills its path, and the parent's counters and times."""
         route = self._sync.table(endpoint.name).due_lists.route
         if "username" in route.placeholders:
-            return [{"username": name} for name in sorted(self.usernames)]
+            names = self.usernames
+            if self._sync.settings.personal_data is PersonalData.KEEP:  # of a hash Mode knows nothing
+                names = names | self._sync.stored.people_not_looked_up()
+            return [{"username": name} for name in sorted(names)]
         if route.parent is None:
             return [{}]
         if route.parent == "runs":

@@ -12,7 +12,7 @@ from typing import Any
 
 from dlt.pipeline.pipeline import Pipeline
 
-from mode_dagster.extract.endpoints import BY_NAME, FINISHED, Endpoint
+from mode_dagster.extract.endpoints import BY_NAME, FINISHED, PEOPLE, Endpoint
 from mode_dagster.extract.ledger import LEDGER, REFUSED, Entry, Values, completed
 from mode_dagster.warehouse import Warehouse, is_made, open_warehouse
 from mode_dagster.warehouse.sql import literal
@@ -98,6 +98,19 @@ class Stored:
                 f"AND json_extract_string(c.version, '$.state') = {runs}.state)"
             )
         return self._values(BY_NAME["runs"], ["created_at", "report_token", "state"], f"WHERE {' AND '.join(unread)}")
+
+    def people_not_looked_up(self) -> set[str]:
+        """Usernames in the tables that `users` was not read for: by syncs of other tables, or ended before it."""
+        named = [
+            f"SELECT {column} AS name FROM {self._table(table)}"  # noqa: S608
+            for table in BY_NAME
+            for column in PEOPLE
+            if self.has_columns(table, [column])
+        ]
+        read = f"SELECT parent FROM ({self._complete}) c WHERE endpoint = 'users'"  # noqa: S608
+        unread = f"name IS NOT NULL AND name NOT IN ({read})"
+        sql = f"SELECT DISTINCT name FROM ({' UNION ALL '.join(named)}) p WHERE {unread}"  # noqa: S608
+        return {name for (name,) in self._query(sql, LEDGER)} if named else set()
 
     def newest_finished(self, endpoint: Endpoint) -> Mapping[str, Mapping[str, datetime]]:
         """Of each report (or dataset), the newest run that is stored and will not change any more, and its time."""

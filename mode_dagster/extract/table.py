@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mode_dagster.extract.client import FetchedList
 from mode_dagster.extract.due import DueLists
-from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, Route, spoken
+from mode_dagster.extract.endpoints import ENDPOINTS, PEOPLE, Endpoint, Listing, Pager, Route, spoken
 from mode_dagster.extract.errors import (
     ModeAuthError,
     ModeConfigError,
@@ -45,8 +45,6 @@ logger = logging.getLogger(__name__)
 
 AHEAD = 4 * WORKERS
 """Lists asked for ahead of the one being read, per endpoint: keeps the threads busy, bounds memory."""
-PEOPLE = ("creator_username", "executed_by_username")
-"""Columns whose values are the people that `users` describes."""
 SHRUNK = 0.8
 """A listing with less than this share of what is stored is an outage or a lost permission, not a clean-up …"""
 SHRUNK_FROM = 20
