@@ -181,6 +181,16 @@ def test_lists_without_counters_are_read_until_a_page_brings_nothing_new(sandbox
     assert fetched.total_count is None
 
 
+def test_an_answer_without_content_has_no_rows_and_no_list(sandbox, client):
+    sandbox.faults += [Fault("page=2", status=204), Fault("/definitions", status=204)]
+    reports = BY_NAME["reports"].route(Listing.COLLECTIONS)
+    space = sandbox.world.rows("reports")[0]["space_token"]
+    assert client.read_list(reports, {"space_token": space}, "list reports").rows
+    fetched = client.read_list(BY_NAME["definitions"].rest, {}, "list definitions")
+    assert (fetched.rows, fetched.is_list) == ([], False)
+    assert len(sandbox.requests) == 3
+
+
 @pytest.mark.parametrize("pager", [Pager.COUNTED, Pager.UNSEEN, Pager.NEXT, Pager.CURSOR])
 def test_a_list_that_repeats_itself_for_ever_ends(sandbox, client, pager):
     sandbox.faults.append(

@@ -38,7 +38,7 @@ def is_not_json(response: requests.Response | None, _error: BaseException | None
     if response is None or not _is_good(response):
         return False
     try:
-        _parse(response.content)
+        _content(response)
     except ValueError:
         return True
     return False
@@ -46,6 +46,11 @@ def is_not_json(response: requests.Response | None, _error: BaseException | None
 
 def _is_good(response: requests.Response) -> bool:
     return 200 <= response.status_code < 300
+
+
+def _content(response: requests.Response) -> Any:
+    """What a good answer says; with status 204, nothing."""
+    return {} if response.status_code == 204 else _parse(response.content)
 
 
 def _parse(content: bytes) -> Any:
@@ -138,7 +143,7 @@ def read_body(response: requests.Response, intent: str, shown: str = "") -> dict
     if not _is_good(response):
         raise _http_error(response, intent, where)
     try:
-        body = _parse(response.content)
+        body = _content(response)
     except ValueError:
         body = None
     if not isinstance(body, dict):
