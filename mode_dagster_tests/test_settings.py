@@ -1,13 +1,16 @@
 """Settings: everything wrong is said at once, with what to do; no secret is ever said."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+import mode_dagster
 from mode_dagster.extract.destination import database_path
 from mode_dagster.extract.endpoints import Listing
 from mode_dagster.extract.errors import ModeConfigError
-from mode_dagster.settings import ENV_PREFIX, Settings, load_settings
+from mode_dagster.settings import ENV_PREFIX, Operation, Settings, load_settings
 
 
 def set_all(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
@@ -126,3 +129,11 @@ def test_another_source_of_dlt_is_nobodys_mistake(monkeypatch):
     monkeypatch.setenv("SOURCES__GOOGLE_ANALYTICS_SOURCE__WORKSPACE", "acme")
     set_all(monkeypatch, base_url="sandbox")
     assert load_settings().is_sandbox
+
+
+def test_every_setting_is_read_somewhere():
+    package = Path(mode_dagster.__file__).parent
+    code = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py") if path.name != "settings.py")
+    names = [setting.name for kind in (Settings, Operation) for setting in fields(kind)]
+    unread = [name for name in names if not re.search(rf"\b{name}\b", code)]
+    assert unread == ["signature_access_key", "signature_access_secret"], "put together by SIGNATURE in client.py"
