@@ -15,6 +15,8 @@ from typing import Any
 
 import requests
 
+from mode_dagster.settings import is_address
+
 BLOCK_LENGTH = 3_000
 """Slack refuses a message that has more characters in the text of a section."""
 BLOCKS = 50
@@ -63,7 +65,7 @@ def cut(text: str, length: int = BLOCK_LENGTH) -> str:
 def link(address: str, text: str) -> str:
     """A link if the address is one, else the text; on one line."""
     text = " ".join(text.split())
-    if not re.match(r"https?://", address):
+    if not is_address(address):
         return escaped(text)
     return f"<{escaped(address).replace('|', '%7C')}|{escaped(text).replace('|', '¦')}>"
 

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mode_dagster.checks.counters import owner_of
-from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, found_wrong, interval, label, sql_time
+from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, found_wrong, label
 from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint
-from mode_dagster.warehouse.sql import quoted
+from mode_dagster.warehouse.sql import interval, quoted, sql_time
 from mode_dagster.wording import words
 
 LATE = timedelta(hours=1)

@@ -8,13 +8,13 @@ Not here: rows that a list should have (`counters`).
 
 from functools import partial
 
-from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError, sql_time
+from mode_dagster.checks.loaded import SHOWN, Check, Finding, Loaded, NotLoadedError
 from mode_dagster.contents import showable
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from mode_dagster.extract.ledger import REFUSED
 from mode_dagster.extract.table import SHRUNK, SHRUNK_FROM
 from mode_dagster.freshness import LIMITS
-from mode_dagster.warehouse.sql import literal, quoted
+from mode_dagster.warehouse.sql import literal, quoted, sql_time
 from mode_dagster.wording import words
 
 

@@ -6,7 +6,7 @@ Not here: what is checked (the modules beside it), Dagster (`mode_dagster.checks
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -145,16 +145,6 @@ class Loaded:
 def found_wrong(wrong: Excerpt, says: str, numbers: Mapping[str, Number | None]) -> Finding:
     """The finding of a check that fails where there is any wrong row."""
     return Finding(not wrong.count, says, numbers, wrong.columns, wrong.rows)
-
-
-def sql_time(value: datetime) -> str:
-    """A point in time as SQL writes it."""
-    return f"TIMESTAMPTZ '{value.astimezone(UTC).isoformat()}'"
-
-
-def interval(length: timedelta) -> str:
-    """A length of time as SQL writes it."""
-    return f"INTERVAL {int(length.total_seconds())} SECONDS"
 
 
 def label(owner: Endpoint, loaded: Loaded) -> str:

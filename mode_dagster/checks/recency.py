@@ -11,21 +11,11 @@ from datetime import timedelta
 from functools import partial
 
 from mode_dagster.checks.counters import lists_of, owner_of
-from mode_dagster.checks.loaded import (
-    Check,
-    Finding,
-    Loaded,
-    NotLoadedError,
-    counted_words,
-    found_wrong,
-    interval,
-    label,
-    sql_time,
-)
+from mode_dagster.checks.loaded import Check, Finding, Loaded, NotLoadedError, counted_words, found_wrong, label
 from mode_dagster.extract.endpoints import Endpoint, spoken
 from mode_dagster.extract.ledger import COMPLETE, HISTORY_DAYS, REFUSED
 from mode_dagster.freshness import LIMITS
-from mode_dagster.warehouse.sql import literal, quoted
+from mode_dagster.warehouse.sql import interval, literal, quoted, sql_time
 
 QUIET = timedelta(days=7)
 """A workspace in which nobody did anything for so long is unusual."""

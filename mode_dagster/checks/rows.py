@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from mode_dagster.checks.loaded import SHOWN, Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong, sql_time
+from mode_dagster.checks.loaded import SHOWN, Check, Finding, Gravity, Loaded, NotLoadedError, found_wrong
 from mode_dagster.contents import showable
 from mode_dagster.extract.endpoints import Column, Endpoint
-from mode_dagster.warehouse.sql import literal, not_a_key, quoted
+from mode_dagster.warehouse.sql import literal, not_a_key, quoted, sql_time
 from mode_dagster.wording import words
 
 SKEW = timedelta(minutes=5)

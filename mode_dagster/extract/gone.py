@@ -31,7 +31,7 @@ from dlt.pipeline.pipeline import Pipeline
 from mode_dagster.extract.endpoints import BY_NAME, ENDPOINTS, Endpoint, Listing, Route
 from mode_dagster.extract.ledger import COMPLETE, EMPTY, LEDGER, REFUSED, completed, is_listing
 from mode_dagster.warehouse import Warehouse, open_warehouse
-from mode_dagster.warehouse.sql import literal
+from mode_dagster.warehouse.sql import literal, sql_time
 
 
 def mark_deleted(pipeline: Pipeline, listing: Listing, now: datetime) -> Mapping[str, int]:
@@ -82,8 +82,7 @@ class _Marks:
         if parents:
             gone.append(self._with_parent(endpoint, parents))
         where = f"deleted_at IS NULL AND ({' OR '.join(gone)})"
-        at = f"TIMESTAMPTZ {literal(now.isoformat())}"
-        return self._warehouse.update(self._table(endpoint.name), {"deleted_at": at}, where)
+        return self._warehouse.update(self._table(endpoint.name), {"deleted_at": sql_time(now)}, where)
 
     def _is_missing(self, endpoint: Endpoint, route: Route) -> str:
         """The condition that a list was read to its end without the row, which it had before."""

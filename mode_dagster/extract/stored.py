@@ -15,7 +15,7 @@ from dlt.pipeline.pipeline import Pipeline
 from mode_dagster.extract.endpoints import BY_NAME, FINISHED, PEOPLE, Endpoint
 from mode_dagster.extract.ledger import LEDGER, REFUSED, Entry, Values, completed
 from mode_dagster.warehouse import Warehouse, is_made, open_warehouse
-from mode_dagster.warehouse.sql import literal
+from mode_dagster.warehouse.sql import literal, sql_time
 
 STUCK = timedelta(days=7)
 """A run that has not finished after so long never will; it is not looked at again."""
@@ -90,7 +90,7 @@ class Stored:
         runs = self._table("runs")
         unread = [f"state IN ({_texts(FINISHED)})"]
         if since is not None:
-            unread.append(f"created_at >= TIMESTAMPTZ {literal(since.isoformat())}")
+            unread.append(f"created_at >= {sql_time(since)}")
         if "query_runs" in self:
             unread.append(
                 f"NOT EXISTS (SELECT 1 FROM ({self._complete}) c WHERE c.endpoint = 'query_runs' "  # noqa: S608
@@ -125,7 +125,7 @@ class Stored:
     def unfinished(self, endpoint: Endpoint, now: datetime) -> Mapping[str, Mapping[str, datetime]]:
         """Of each report (or dataset), the stored runs that had not finished and still may, and their times."""
         (parent,) = endpoint.list_columns
-        recent = f"created_at >= TIMESTAMPTZ {literal((now - STUCK).isoformat())} AND state NOT IN ({_texts(FINISHED)})"
+        recent = f"created_at >= {sql_time(now - STUCK)} AND state NOT IN ({_texts(FINISHED)})"
         sql = f"SELECT {parent}, token, created_at FROM {self._table(endpoint.name)} WHERE {recent}"  # noqa: S608
         return self._runs_by_parent(sql, endpoint)
 

@@ -1,12 +1,13 @@
 """Words of SQL that every destination understands.
 
-Here: how texts and names are written, and the question for rows that share a key.
+Here: how texts, times and names are written, and the question for rows that share a key.
 Not here: what only one engine says (`engines`, `rules`).
 """
 
 # ruff: noqa: S608 - names come from the catalogue and from heads of models that were checked
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 
 def not_a_key(table: str, key: Sequence[str]) -> str:
@@ -19,6 +20,16 @@ def not_a_key(table: str, key: Sequence[str]) -> str:
 def literal(text: str) -> str:
     """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def sql_time(value: datetime) -> str:
+    """A point in time as SQL writes it."""
+    return f"TIMESTAMPTZ '{value.astimezone(UTC).isoformat()}'"
+
+
+def interval(length: timedelta) -> str:
+    """A length of time as SQL writes it."""
+    return f"INTERVAL {int(length.total_seconds())} SECONDS"
 
 
 def quoted(name: str) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from mode_dagster.settings import is_address
 from mode_dagster.workspace_report.charts import DARK, LIGHT, Chart
 from mode_dagster.workspace_report.facts import Facts, Row
 
@@ -112,11 +112,8 @@ def dotted(name: str) -> Markup:
 
 def web(address: str | None) -> str:
     """An http(s) address; nothing for any other, such as javascript:."""
-    try:
-        parts = urlsplit((address or "").strip())
-    except ValueError:
-        return ""
-    return parts.geturl() if parts.scheme in ("http", "https") and parts.netloc else ""
+    text = (address or "").strip()
+    return text if is_address(text) else ""
 
 
 def iso(moment: datetime) -> str:
