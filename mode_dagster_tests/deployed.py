@@ -120,6 +120,13 @@ class Deployment:
         assert "errors" not in found, found
         return found["data"]
 
+    def launch(self, job: str) -> None:
+        """Puts a run into the queue, as the button of the UI does."""
+        mutation = "mutation M($p: ExecutionParams!) {launchRun(executionParams: $p) {__typename}}"
+        selector = {"repositoryLocationName": "mode_dagster", "repositoryName": "__repository__", "jobName": job}
+        answer = self.ask(mutation, p={"selector": selector, "runConfigData": {}, "mode": "default"})
+        assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
+
     def runs(self) -> list[Run]:
         """All runs, the first one first."""
         query = "{runsOrError {... on Runs {results {id status jobName parentRunId tags {key value}}}}}"

@@ -113,6 +113,7 @@ def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(depl
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.from_config(str(deployed.home)) as instance:
         assert worker_status(instance, deployed.runs()[1].id) is WorkerStatus.RUNNING
+    deployed.launch("mode_runs_hourly")
     code.signal(signal.SIGTERM)  # as for a new release: it takes no other run, and waits for this one
     until(lambda: not code.is_running, 300, "the retry has ended, and then the code server")
 
@@ -122,6 +123,10 @@ def test_a_scheduled_sync_outlives_its_process_the_daemon_and_a_new_release(depl
     assert differences(deployed.warehouse, world) == {}
     # so that everything else in the image can be read-only
     assert sorted(path.name for path in deployed.home.iterdir()) == ["dagster.yaml", "storage"]
+
+    (waiting,) = [run for run in deployed.runs() if run.job == "mode_runs_hourly"]
+    deployed.start("code")
+    until(lambda: deployed.worker(waiting), 120, "what waited runs in the new code server")
 
 
 @pytest.mark.slow
@@ -166,7 +171,8 @@ def test_a_run_whose_code_server_is_about_to_go_returns_to_the_queue(monkeypatch
         WatchedRunLauncher().launch_run(None)
     assert IT_SHUTS_DOWN in inspect.getsource(DagsterApiServer.StartRun), "Dagster's own words"
     queue = yaml.safe_load((DEPLOY / "dagster.yaml").read_text(encoding="utf-8"))["run_queue"]
-    assert queue["max_user_code_failure_retries"] * queue["user_code_failure_retry_delay"] == 600
+    seconds = queue["max_user_code_failure_retries"] * queue["user_code_failure_retry_delay"]
+    assert seconds > 15 * 60, "longer than a new release may take"
 
 
 def test_the_image_starts_what_compose_starts():
