@@ -286,11 +286,12 @@ def test_systemd_kills_nobody_for_a_call_to_the_kernel():
         assert lines_of("SystemCallErrorNumber", text) == ["EPERM"]
 
 
-def test_systemd_waits_until_the_code_server_listens():
+def test_systemd_waits_until_the_code_server_listens_or_is_gone():
     (wait,) = lines_of("ExecStartPost", (DEPLOY / "systemd/mode-dagster-code.service").read_text(encoding="utf-8"))
     port = free_port()
     command = shlex.split(wait.replace("4000", str(port)))
-    waiting = subprocess.Popen(command)
+    server = subprocess.Popen(["sleep", "60"])
+    waiting = subprocess.Popen(command, env={**os.environ, "MAINPID": str(server.pid)})
     try:
         with pytest.raises(subprocess.TimeoutExpired):
             waiting.wait(0.2)
@@ -298,6 +299,10 @@ def test_systemd_waits_until_the_code_server_listens():
             assert waiting.wait(10) == 0
     finally:
         waiting.kill()
+        server.kill()
+    server.wait()
+    gone = subprocess.run(command, env={**os.environ, "MAINPID": str(server.pid)}, capture_output=True, check=False)
+    assert gone.returncode == 1
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
