@@ -30,7 +30,7 @@ class Parents:
         if "username" in route.placeholders:
             names = self.usernames
             if self._sync.settings.personal_data is PersonalData.KEEP:  # of a hash Mode knows nothing
-                names = names | self._sync.stored.people_not_looked_up()
+                names = names | self._sync.stored.people_not_looked_up
             return [{"username": name} for name in sorted(names)]
         if route.parent is None:
             return [{}]

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from dlt.pipeline.pipeline import Pipeline
@@ -99,8 +100,12 @@ class Stored:
             )
         return self._values(BY_NAME["runs"], ["created_at", "report_token", "state"], f"WHERE {' AND '.join(unread)}")
 
+    @cached_property
     def people_not_looked_up(self) -> set[str]:
-        """Usernames in the tables that `users` was not read for: by syncs of other tables, or ended before it."""
+        """Usernames in the tables that `users` was not read for: by syncs of other tables, or ended before it.
+
+        Looked for once: all runs must be gone through for it.
+        """
         named = [
             f"SELECT {column} AS name FROM {self._table(table)}"  # noqa: S608
             for table in BY_NAME
