@@ -128,6 +128,7 @@ def test_a_collection_that_is_forbidden_now_fails_by_name_and_keeps_its_reports(
     world.faults.append(Fault(rf"/spaces/{space}/reports", status=403))
     sync = load_from(world, "spaces", "reports", isolate=True)
     assert isinstance(sync.failures["reports"], ModeListingError)
+    assert not sync.tallies["reports"].is_loaded
     assert space in str(sync.failures["reports"])
     assert query("SELECT count(*) FROM mode_analytics_data.reports WHERE deleted_at IS NOT NULL") == [(0,)]
 

@@ -321,7 +321,9 @@ def test_some_lists_that_fail_leave_the_others_and_many_end_their_table(reads, b
     else:
         assert rows == []
         assert FAILED_LISTS <= refused < FAILED_LISTS + AHEAD < len(reports)
-    assert sync.tallies["queries"].seconds > 0
+    tally = sync.tallies["queries"]
+    assert tally.seconds > 0
+    assert (tally.gave_up, tally.is_loaded) == (not bad, bool(bad))
 
 
 def test_newest_lists_that_always_fail_do_not_keep_the_others_from_being_read(reads):
