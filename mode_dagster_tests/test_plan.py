@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from mode_dagster.extract.endpoints import BY_NAME
+from mode_dagster.extract.errors import ModeAuthError
 from mode_dagster.extract.ledger import Entry, Kept, canonical, has_moved, is_due, is_known_empty, version_of
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.plan import Plan, PlannedTable, duration
@@ -204,11 +205,21 @@ def test_a_plan_that_looks_ahead_asks_for_nothing_where_runs_were_read(sandbox, 
         assert not sync.client.adapter.sent["runs"]
 
 
-def test_a_plan_that_looks_ahead_takes_what_it_may_not_see_as_unknown(sandbox, reads):
-    sandbox.faults.append(Fault(r"/runs\?", status=403))
+@pytest.mark.parametrize("status", [403, 418])
+def test_a_plan_that_looks_ahead_is_made_without_what_it_could_not_read(sandbox, reads, status):
+    sandbox.faults.append(Fault(r"/runs\?", status=status))
     with Sync(reads(sandbox), clock=sandbox.world.now) as sync:
         plan = sync.make_plan(frozenset(BY_NAME), looks_ahead=True)
     assert {table.table: table.requests for table in plan.tables}["query_runs"] == 0
+
+
+def test_a_plan_that_looks_ahead_ends_with_credentials_that_are_revoked(sandbox, reads):
+    sandbox.faults.append(Fault(r"/runs\?", status=401))
+    with (
+        Sync(reads(sandbox), clock=sandbox.world.now) as sync,
+        pytest.raises(ModeAuthError, match="Could not list runs"),
+    ):
+        sync.make_plan(frozenset(BY_NAME), looks_ahead=True)
 
 
 def test_the_plan_of_some_reports_counts_no_query_runs_of_others(sandbox, load_from, reads):

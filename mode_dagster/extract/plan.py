@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mode_dagster.extract.table import TableSync
 
 SAMPLED = 40
-"""Lists of runs of which a page is looked at for an estimate; so many give it to a fifth or so (docs/scale.md)."""
+"""Lists of runs of which a page is looked at for an estimate; so many give it to a third (benchmarks/README.md)."""
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,10 @@ class ListReader:
         return refused
 
     def first_page(self, values: Values) -> FetchedList | None:
-        """The newest rows of a list, for an estimate; None where it was refused.
+        """The newest rows of a list, for an estimate; None where it could not be read.
 
         Raises:
-            ModeError: It could not be read, for another reason.
+            ModeError: Mode is out of reach, or the credentials are wrong.
         """
         path_values = {name: str(values[name]) for name in self._route.placeholders}
         intent, counted_as = _intent(self._endpoint, self._route, path_values), self._endpoint.name
@@ -87,7 +87,8 @@ class ListReader:
                 self._route, path_values, intent, is_enough=lambda _: True, counted_as=counted_as
             )
         except ModeError as error:
-            self._tolerate(values, error, is_last=True)
+            if error.status in (None, 401):
+                raise
             return None
 
     def stream(self, is_spent: Callable[[], bool]) -> Iterator[list[Row] | int]:
