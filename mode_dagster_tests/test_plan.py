@@ -108,6 +108,8 @@ def test_the_plan_is_a_sentence():
     tables = [PlannedTable("queries", 2756, 1204, 3611, 0)]
     plan = Plan(tables, reports=2756, reports_changed=1204, per_second=4.0, max_requests=0)
     assert str(plan) == "plan: 1,204 of 2,756 reports changed, 3,611 requests, about 15 min"
+    one = replace(plan, tables=[PlannedTable("queries", 1, 1, 1, 0)], reports=1, reports_changed=1)
+    assert str(one) == "plan: 1 of 1 report changed, 1 request, about 0 s"
     assert plan.progress(900, 225.0) == "progress: 900 of 4,511 requests, 4.0 a second, about 15 min left"
     assert [duration(seconds) for seconds in (5, 600, 7200)] == ["about 5 s", "about 10 min", "about 2.0 h"]
 

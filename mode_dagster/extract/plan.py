@@ -14,6 +14,7 @@ from mode_dagster.extract.client import PAGE, FetchedList
 from mode_dagster.extract.endpoints import Endpoint
 from mode_dagster.extract.ledger import Values, is_before, is_known_empty, moment
 from mode_dagster.extract.limiter import WINDOW_MARGIN
+from mode_dagster.wording import words
 
 if TYPE_CHECKING:
     from mode_dagster.extract.sync import Sync
@@ -64,7 +65,8 @@ class Plan:
     def __str__(self) -> str:
         bound = f"; stops at max_requests = {self.max_requests:,}" if self.max_requests else ""
         return (
-            f"plan: {self.reports_changed:,} of {self.reports:,} reports changed, {self.requests:,} requests, "
+            f"plan: {self.reports_changed:,} of {words(self.reports, 'report')} changed, "
+            f"{words(self.requests, 'request')}, "
             f"{duration(self.requests / self.per_second)}{bound}"
         )
 

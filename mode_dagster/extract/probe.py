@@ -15,6 +15,7 @@ from mode_dagster.extract.endpoints import ENDPOINTS, Endpoint, Listing, Pager, 
 from mode_dagster.extract.errors import ModeAuthError, ModeError, ModeUnavailable
 from mode_dagster.extract.reading import NO_FLAT_LIST
 from mode_dagster.settings import Settings
+from mode_dagster.wording import words
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _endpoint(client: ModeClient, endpoint: Endpoint, route: Route) -> Probe:
     except ModeError as error:
         answer = f"HTTP {error.status}" if error.status else str(error)
         return Probe(endpoint.name, answer, _advice(endpoint, route, error), good=False)
-    return Probe(endpoint.name, f"{len(walk.rows) if walk.total_count is None else walk.total_count} rows")
+    return Probe(endpoint.name, words(len(walk.rows) if walk.total_count is None else walk.total_count, "row"))
 
 
 def _advice(endpoint: Endpoint, route: Route, error: ModeError) -> str:
