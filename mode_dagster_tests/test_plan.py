@@ -1,5 +1,6 @@
 """The plan: what is due is said in numbers that are true, before it is asked for."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
@@ -12,7 +13,7 @@ from mode_dagster.extract.ledger import Entry, Kept, canonical, has_moved, is_du
 from mode_dagster.extract.pipeline import load, mode_pipeline
 from mode_dagster.extract.plan import Plan, PlannedTable, duration
 from mode_dagster.extract.sync import Sync
-from mode_dagster.sandbox import Fault, serve
+from mode_dagster.sandbox import Fault, Sandbox, serve
 from mode_dagster.settings import Listing
 from mode_dagster_tests.conftest import NOON, SMALL
 
@@ -134,10 +135,9 @@ def test_the_plan_is_said_before_the_first_child_request_and_is_true(sandbox, re
     assert abs(sync.plan.requests - len(children)) <= len(children) / 10
 
 
-@pytest.mark.parametrize(
-    ("history_days", "query_run_days"), [(7, 3), (30, 3), (0, 3), (7, 30), (7, 0)], ids=lambda days: f"{days} days"
-)
-def test_the_plan_counts_no_runs_that_are_too_old_to_be_read(reads, history_days, query_run_days):
+@pytest.fixture
+def busy() -> Iterator[Sandbox]:
+    """One report that has run twice a day for 900 days."""
     runs = [
         {"token": f"run{number}", "state": "succeeded", "created_at": (NOON - (number + 0.1) * DAY / 2).isoformat()}
         for number in range(1800)
@@ -158,14 +158,48 @@ def test_the_plan_counts_no_runs_that_are_too_old_to_be_read(reads, history_days
             Fault(r"/runs\?", kind="edit", edit=page),
             Fault("/query_runs", kind="body", body='{"_embedded": {"query_runs": []}}'),
         ]
-        settings = reads(served, history_days=history_days, query_run_days=query_run_days)
-        pipeline = mode_pipeline()
-        with Sync(settings, pipeline=pipeline, clock=served.world.now) as sync:
-            list(load(pipeline, sync, ["runs", "query_runs"]))
-            planned = {table.table: table.requests for table in sync.plan.tables}
-            asked = {name: sync.client.adapter.sent[name] for name in planned}
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("history_days", "query_run_days"), [(7, 3), (30, 3), (0, 3), (7, 30), (7, 0)], ids=lambda days: f"{days} days"
+)
+def test_the_plan_counts_no_runs_that_are_too_old_to_be_read(busy, reads, history_days, query_run_days):
+    settings = reads(busy, history_days=history_days, query_run_days=query_run_days)
+    pipeline = mode_pipeline()
+    with Sync(settings, pipeline=pipeline, clock=busy.world.now) as sync:
+        list(load(pipeline, sync, ["runs", "query_runs"]))
+        planned = {table.table: table.requests for table in sync.plan.tables}
+        asked = {name: sync.client.adapter.sent[name] for name in planned}
     assert set(planned) == {"runs", "query_runs"}
     assert planned == asked
+
+
+@pytest.mark.parametrize(
+    ("history_days", "query_run_days", "recent"),
+    [(0, 5, 10), (0, 30, 60), (7, 30, 14), (0, 3000, 1800), (0, 0, 1800)],
+    ids=["on the page", "at its pace", "of those that are read", "no more than there are", "all"],
+)
+def test_a_page_of_runs_tells_how_many_are_recent(busy, reads, history_days, query_run_days, recent):
+    settings = reads(busy, history_days=history_days, query_run_days=query_run_days)
+    with Sync(settings, clock=busy.world.now) as sync:
+        plan = sync.make_plan(frozenset({"runs", "query_runs"}), looks_ahead=True)
+    planned = {table.table: table.requests for table in plan.tables}["query_runs"]
+    assert abs(planned - recent) <= recent / 20
+
+
+def test_a_plan_looks_ahead_at_those_reports_alone_whose_runs_were_never_read(sandbox, load_from, reads, query):
+    load_from(sandbox)
+    finished = sandbox.world.rows("query_runs")
+    report = finished[0]["report_token"]
+    other = next(run["run_token"] for run in finished if run["report_token"] != report)
+    query(f"DELETE FROM mode_analytics_data.sync_ledger WHERE endpoint = 'runs' AND parent = '{report}'")
+    query(f"UPDATE mode_analytics_data.runs SET state = 'pending' WHERE token = '{other}'")
+    with Sync(reads(sandbox), pipeline=mode_pipeline(), clock=sandbox.world.now) as sync:
+        plan = sync.make_plan(frozenset({"runs", "query_runs"}), looks_ahead=True)
+        assert sync.client.adapter.sent["runs"] == 1
+    runs = [row for row in sandbox.world.rows("runs") if row["report_token"] == report]
+    assert {table.table: table.requests for table in plan.tables} == {"runs": 2, "query_runs": len(runs)}
 
 
 def test_a_plan_alone_fetches_no_children(sandbox, reads):
