@@ -154,10 +154,7 @@ def once(loader: Loader, sandbox: Sandbox, folder: Path, log: int) -> tuple[int,
 
 def settings(sandbox: Sandbox, folder: Path) -> dict[str, str]:
     return {
-        PREFIX + "BASE_URL": sandbox.base_url,
-        PREFIX + "WORKSPACE": sandbox.workspace,
-        PREFIX + "USERNAME": sandbox.username,
-        PREFIX + "PASSWORD": sandbox.password,
+        **{PREFIX + name.upper(): value for name, value in sandbox.access.items()},
         PREFIX + "RATE_LIMIT_REQUESTS": str(UNLIMITED),
         "DESTINATION__DUCKDB__CREDENTIALS": str(folder / "mode_analytics.duckdb"),
         "DLT_DATA_DIR": str(folder / "dlt"),

@@ -34,10 +34,7 @@ def main() -> None:
 def measure(sandbox: Sandbox, listing: Listing, how: str) -> int:
     """Requests after the listings: as planned, as planned after a look at some runs, or as made."""
     settings = Settings(
-        workspace=sandbox.workspace,
-        username=sandbox.username,
-        password=sandbox.password,
-        base_url=sandbox.base_url,
+        **sandbox.access,
         listing=listing,
         rate_limit_requests=UNLIMITED,
     )

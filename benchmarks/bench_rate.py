@@ -35,10 +35,7 @@ def main() -> None:
 
 def load_once(sandbox: Sandbox, query_run_days: int) -> tuple[int, float]:
     settings = Settings(
-        workspace=sandbox.workspace,
-        username=sandbox.username,
-        password=sandbox.password,
-        base_url=sandbox.base_url,
+        **sandbox.access,
         query_run_days=query_run_days,
     )
     with tempfile.TemporaryDirectory() as folder:

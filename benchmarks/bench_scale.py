@@ -256,9 +256,8 @@ def check(reports: int) -> None:
         size = SandboxOptions(reports, max(4, reports // 35), days=3, **quiet)
         with Sandbox(size) as sandbox, tempfile.TemporaryDirectory() as folder:
             said = sum(first_load(found_in(sandbox, listing), listing).values())
-            settings = {"BASE_URL": sandbox.base_url, "WORKSPACE": sandbox.workspace, "LISTING": listing}
-            settings |= {"USERNAME": sandbox.username, "PASSWORD": sandbox.password, "QUERY_RUN_DAYS": "0"}
-            loaded({PREFIX + name: value for name, value in settings.items()}, Path(folder))
+            settings = {**sandbox.access, "listing": listing, "query_run_days": "0"}
+            loaded({PREFIX + name.upper(): value for name, value in settings.items()}, Path(folder))
             print(f"| {listing} | {reports:,} | {said:,} | {len(sandbox.requests):,} |", flush=True)
 
 

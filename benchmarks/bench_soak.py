@@ -170,10 +170,7 @@ class Loader:
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
         self.file, self.pipelines = folder / "mode_analytics.duckdb", folder / "dlt"
         settings = {
-            PREFIX + "BASE_URL": sandbox.base_url,
-            PREFIX + "WORKSPACE": sandbox.workspace,
-            PREFIX + "USERNAME": sandbox.username,
-            PREFIX + "PASSWORD": sandbox.password,
+            **{PREFIX + name.upper(): value for name, value in sandbox.access.items()},
             PREFIX + "RATE_LIMIT_REQUESTS": str(UNLIMITED),
             PREFIX + "QUERY_RUN_DAYS": "0",
             "DESTINATION__DUCKDB__CREDENTIALS": str(self.file),

@@ -82,10 +82,8 @@ def sandbox(port: int, **chosen: Any) -> None:
 
     options = SandboxOptions(**chosen)
     with serve(options, port=port) as served:
-        click.echo(f"export {ENV_PREFIX}BASE_URL={served.base_url}")
-        click.echo(f"export {ENV_PREFIX}WORKSPACE={served.workspace}")
-        click.echo(f"export {ENV_PREFIX}USERNAME={served.username}")
-        click.echo(f"export {ENV_PREFIX}PASSWORD={served.password}")
+        for name, value in served.access.items():
+            click.echo(f"export {ENV_PREFIX}{name.upper()}={value}")
         click.echo(f"export {ENV_PREFIX}RATE_LIMIT_REQUESTS={options.rate_limit_requests}")
         click.echo(f"export {ENV_PREFIX}RATE_LIMIT_SECONDS={options.rate_limit_seconds}")
         # every sandbox has the same workspace name: two of them in one file would be taken for one

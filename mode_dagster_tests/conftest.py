@@ -66,10 +66,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
 
     def point(served: Sandbox, listing: Listing = Listing.COLLECTIONS, **more: object) -> Settings:
         values = {
-            "base_url": served.base_url,
-            "workspace": served.workspace,
-            "username": served.username,
-            "password": served.password,
+            **served.access,
             "listing": listing,
             "rate_limit_requests": 100_000,
             "query_run_days": 0,

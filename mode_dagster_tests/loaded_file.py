@@ -65,10 +65,7 @@ def load_small(patch: pytest.MonkeyPatch) -> None:
     patch.setenv("DLT_DATA_DIR", folder)
     with serve(SMALL) as served:
         settings = Settings(
-            base_url=served.base_url,
-            workspace=served.workspace,
-            username=served.username,
-            password=served.password,
+            **served.access,
             rate_limit_requests=100_000,
             query_run_days=0,
         )

@@ -272,10 +272,7 @@ def test_the_rate_limit_is_used_fully_and_never_exceeded():
     options = SandboxOptions(reports=4, spaces=2, days=5, rate_limit_requests=10, rate_limit_seconds=seconds)
     with serve(options) as sandbox:
         settings = Settings(
-            workspace=sandbox.workspace,
-            username=sandbox.username,
-            password=sandbox.password,
-            base_url=sandbox.base_url,
+            **sandbox.access,
             rate_limit_requests=10,
             rate_limit_seconds=seconds,
         )

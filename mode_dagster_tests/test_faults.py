@@ -326,10 +326,7 @@ def sync_once(
 ) -> dict[str, str]:
     """One sync; what was said of tables that failed."""
     settings = Settings(
-        workspace=world.workspace,
-        username=world.username,
-        password=world.password,
-        base_url=world.base_url,
+        **world.access,
         rate_limit_requests=1_000_000,
     )
     pipeline = mode_pipeline()
@@ -631,9 +628,7 @@ def test_a_file_that_cannot_be_used_is_named_and_left_alone(folder, spoil, says)
 
 def sync_elsewhere(world: Sandbox, folder: Path, forbid: Callable[[], object] | None = None) -> str:
     """What a sync says in a process of its own."""
-    values = {"base_url": world.base_url, "workspace": world.workspace}
-    values |= {"username": world.username, "password": world.password}
-    environment = {**os.environ, **{ENV_PREFIX + name.upper(): value for name, value in values.items()}}
+    environment = {**os.environ, **{ENV_PREFIX + name.upper(): value for name, value in world.access.items()}}
     command = [sys.executable, "-m", "mode_dagster.extract", "definitions"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, preexec_fn=forbid)
     assert "Traceback" not in done.stderr

@@ -133,10 +133,7 @@ def test_any_history_of_syncs_ends_with_the_tables_that_mode_has(history, tmp_pa
 
 def sync_once(world: Sandbox, how: str, folder: Path) -> None:
     options = Settings(
-        workspace=world.workspace,
-        username=world.username,
-        password=world.password,
-        base_url=world.base_url,
+        **world.access,
         rate_limit_requests=1_000_000,
         query_run_days=0,
         max_requests=120 if how == "max_requests" else 0,

@@ -87,10 +87,7 @@ class Mode:
 
     def start(self, place: Place, dlt: Path | None = None, said: object = None, **options: object) -> Start:
         settings = {
-            "base_url": self.sandbox.base_url,
-            "workspace": self.sandbox.workspace,
-            "username": self.sandbox.username,
-            "password": self.sandbox.password,
+            **self.sandbox.access,
             "rate_limit_requests": 1_000_000,
             "query_run_days": 0,
         }

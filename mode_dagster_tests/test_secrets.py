@@ -94,10 +94,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.Popen]:
         for name in ("home", "temp", "dagster"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         values = {
-            "base_url": world.base_url,
-            "workspace": world.workspace,
-            "username": world.username,
-            "password": world.password,
+            **world.access,
             "rate_limit_requests": "100000",
             **settings,
         }

@@ -33,9 +33,6 @@ def bundled(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Setti
     with serve(options) as sandbox:
         yield replace(
             settings,
-            base_url=sandbox.base_url,
-            workspace=sandbox.workspace,
-            username=sandbox.username,
-            password=sandbox.password,
+            **sandbox.access,
             rate_limit_requests=allowed,
         )

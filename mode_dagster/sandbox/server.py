@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -78,6 +79,12 @@ class Sandbox:
         self.base_url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}/api"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="sandbox")
         self._thread.start()
+
+    @property
+    def access(self) -> Mapping[str, Any]:
+        """The settings that reach it, by name."""
+        names = ("base_url", "workspace", "username", "password")
+        return {name: getattr(self, name) for name in names}
 
     def __enter__(self) -> "Sandbox":
         """Give the sandbox that already runs."""
