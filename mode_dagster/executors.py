@@ -12,7 +12,7 @@ from importlib import import_module
 import dagster as dg
 
 from mode_dagster.extract.destination import is_duckdb_file
-from mode_dagster.extract.errors import ModeConfigError
+from mode_dagster.extract.errors import ModeConfigError, advise_to_install
 from mode_dagster.settings import Executor
 
 
@@ -51,7 +51,6 @@ def _from_library(module: str, name: str, extra: str) -> dg.ExecutorDefinition:
     except ImportError as error:
         raise ModeConfigError(
             f"Could not use the executor {extra}: {module} is not installed. "
-            f"Install the extra {extra} of mode-dagster (in a clone: .venv/bin/python -m pip install -e '.[{extra}]') "
-            "wherever this project is loaded."
+            f"{advise_to_install(extra)} wherever this project is loaded."
         ) from error
     return found

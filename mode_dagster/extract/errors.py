@@ -20,6 +20,11 @@ def first_line(error: object) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def advise_to_install(extra: str) -> str:
+    """What to do where a library is missing that an extra of this package brings."""
+    return f"Install the extra {extra} of mode-dagster (in a clone: .venv/bin/python -m pip install -e '.[{extra}]')"
+
+
 class ModeError(Exception):
     """Anything that kept us from reading Mode."""
 

@@ -14,7 +14,14 @@ from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from mode_dagster.extract.destination import database_path, destination_type, is_duckdb_file
-from mode_dagster.extract.errors import DestinationBusy, DestinationError, ModeConfigError, ModeError, first_line
+from mode_dagster.extract.errors import (
+    DestinationBusy,
+    DestinationError,
+    ModeConfigError,
+    ModeError,
+    advise_to_install,
+    first_line,
+)
 
 EXTRAS = {"gs": "gcs", "az": "azure", "abfss": "azure", "deltalake": "delta"}
 """The extras of this package that bring a driver, where dlt's are called otherwise."""
@@ -89,8 +96,7 @@ def _not_installed(missing: MissingDependencyException) -> ModeConfigError:
     named = re.search(r"\[(\w+)\]", " ".join(missing.dependencies))
     extra = EXTRAS.get(found := named[1] if named else destination_type(), found)
     return ModeConfigError(
-        f"Could not use the destination {destination_type()}: its driver is not installed. "
-        f"Install the extra {extra} of mode-dagster (in a clone: .venv/bin/python -m pip install -e '.[{extra}]')."
+        f"Could not use the destination {destination_type()}: its driver is not installed. {advise_to_install(extra)}."
     )
 
 

@@ -136,7 +136,7 @@ class _Marks:
             or parent.name not in self._loaded
             or parent.history
             or endpoint.rest is None
-            or "username" in endpoint.rest.placeholders
+            or endpoint.rest.names_person
         ):
             return ""
         tables = [self._table(table) for table in (parent.name, endpoint.rest.also) if table in self._loaded]

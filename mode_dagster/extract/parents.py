@@ -27,7 +27,7 @@ class Parents:
     def of(self, endpoint: Endpoint) -> Iterable[Values]:
         """One entry for each list of a table: what fills its path, and the parent's counters and times."""
         route = self._sync.table(endpoint.name).due_lists.route
-        if "username" in route.placeholders:
+        if route.names_person:
             names = self.usernames
             if self._sync.settings.personal_data is PersonalData.KEEP:  # of a hash Mode knows nothing
                 names = names | self._sync.stored.people_not_looked_up

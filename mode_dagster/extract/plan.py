@@ -97,7 +97,7 @@ def make_plan(sync: "Sync", tables: Sequence["TableSync"], *, looks_ahead: bool)
         route = table.due_lists.route
         if table.done or route.parent is None or table.due_lists.is_listing:
             continue
-        is_of_people = "username" in route.placeholders
+        is_of_people = route.names_person
         # what is due below parents that are read in the same sync can only be estimated
         parent = next((above for above in tables if above.endpoint.name == route.parent and not above.done), None)
         if parent is not None or is_of_people:

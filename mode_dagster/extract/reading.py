@@ -80,12 +80,9 @@ class ListReader:
         Raises:
             ModeError: Mode is out of reach, or the credentials are wrong.
         """
-        path_values = {name: str(values[name]) for name in self._route.placeholders}
-        intent, counted_as = _intent(self._endpoint, self._route, path_values), self._endpoint.name
+        _, ask = self._request(self._route, values)
         try:
-            return self._sync.client.read_list(
-                self._route, path_values, intent, is_enough=lambda _: True, counted_as=counted_as
-            )
+            return ask(is_enough=lambda _: True)
         except ModeError as error:
             if error.status in (None, 401):
                 raise
@@ -121,10 +118,8 @@ class ListReader:
                 answer, or pages are lacking.
             ModeDoubtError: The list is empty, and Mode's counter says otherwise.
         """
-        path_values = {name: str(values[name]) for name in route.placeholders}
-        intent, counter = _intent(self._endpoint, route, path_values), self._lists.counter(values)
-        read_list = self._sync.client.read_list
-        ask = partial(read_list, route, path_values, intent, expected=counter, counted_as=self._endpoint.name)
+        counter = self._lists.counter(values)
+        intent, ask = self._request(route, values, counter)
         fetched = ask(is_enough=self._is_enough(values))
         # what is history is never marked as deleted, and may be longer here than in Mode
         before = 0 if self._endpoint.history else self._lists.stored_rows(values)
@@ -160,6 +155,16 @@ class ListReader:
                 "Nothing of it was taken; run it again later."
             )
         return fetched
+
+    def _request(
+        self, route: Route, values: Values, expected: int | None = None
+    ) -> tuple[str, Callable[..., FetchedList]]:
+        """What a list is asked for, as it reads after "Could not", and how."""
+        path_values = {name: str(values[name]) for name in route.placeholders}
+        intent, name = _intent(self._endpoint, route, path_values), self._endpoint.name
+        return intent, partial(
+            self._sync.client.read_list, route, path_values, intent, expected=expected, counted_as=name
+        )
 
     def _lacks_rows(self, fetched: FetchedList, before: int) -> bool:
         """Whether there are fewer rows than Mode counts, another table's with them, or than were stored before."""
